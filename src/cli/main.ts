@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { WaystationError } from '../core/errors.ts'
+import { hint } from '../server/nearest.ts'
+import { check } from './check.ts'
+import { helpOf, type Command, type Io } from './command.ts'
+import { pinghub } from './pinghub.ts'
+import { pub } from './pub.ts'
+import { serve } from './serve.ts'
+import { sub } from './sub.ts'
+
+export const COMMANDS: readonly Command[] = [serve, pub, sub, check, pinghub]
+
+/** @returns the exit status: 0 done, 1 failed, 2 not understood */
+async function main(args: readonly string[], io: Io): Promise<number> {
+  const [name = 'help', ...rest] = args
+  if (name === '--version' || name === '-v') {
+    io.out.write(`${version()}\n`)
+    return 0
+  }
+  const command = COMMANDS.find((one) => one.name === name)
+  if (command === undefined) {
+    if (['help', '--help', '-h'].includes(name)) {
+      io.out.write(overview())
+      return 0
+    }
+    io.err.write(`waystation: ${name} is no command${hint(name, COMMANDS.map((one) => one.name))}. "waystation help" lists them.\n`)
+    return 2
+  }
+  if (rest.some((arg) => arg === '--help' || arg === '-h' || arg === '-help')) {
+    // The original of this one prints its usage on stderr.
+    ;(command === pinghub ? io.err : io.out).write(helpOf(command))
+    return 0
+  }
+  try {
+    return await command.run(rest, io)
+  } catch (error) {
+    if (!(error instanceof WaystationError)) throw error
+    io.err.write(`waystation ${name}: ${error.message}\n`)
+    return error.code === 'config_invalid' || error.code === 'bad_request' ? 2 : 1
+  }
+}
+
+function overview(): string {
+  const width = Math.max(...COMMANDS.map((one) => one.name.length))
+  const rows = COMMANDS.map((one) => `  ${one.name.padEnd(width)}  ${one.summary}`).join('\n')
+  return `Waystation ${version()}: one message hub that you run yourself.\n\n${rows}\n\n"waystation <command> --help" tells more.\n`
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+const stop = new AbortController()
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(signal === 'SIGTERM' ? 143 : 130)
+    stop.abort()
+  })
+}
+// A reader that has gone (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+process.exitCode = await main(process.argv.slice(2), { out: process.stdout, err: process.stderr, env: process.env, cwd: process.cwd(), stop: stop.signal })

@@ -1,0 +1,80 @@
+import { createWriteStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { WaystationError } from '../core/errors.ts'
+import { listen } from '../http/listen.ts'
+import { effective, fromProgram } from '../server/config.ts'
+import { compose } from '../server/create-server.ts'
+import { createMetricsPort } from '../transports/pinghub/metrics-port.ts'
+import { helpOf, type Command, type Io } from './command.ts'
+import { parseFlags } from './flags.ts'
+import { stopped } from './serve.ts'
+
+/** pinghub, section 1.1: its flags, its defaults, and its exit statuses. */
+export const pinghub: Command = {
+  name: 'pinghub',
+  usage: '[-addr=:8081] [-origin=https://ws.example.com] [-mport=8082] [-log=/path]',
+  summary: 'Runs as a drop-in for pinghub: its flags, its whole path space, its metrics port, and nothing else.',
+  flags: {
+    addr: { value: 'ADDRESS', help: 'host:port, :port or the path of a UNIX socket (:8081)' },
+    origin: { value: 'ORIGIN', help: 'the page origin that may connect, scheme://host[:port]' },
+    mport: { value: 'PORT', help: 'the port of the metrics on 127.0.0.1 (8082)' },
+    log: { value: 'FILE', help: 'absolute path of a log file' },
+  },
+  takesOptions: false,
+  async run(args, io) {
+    // One dash before a long name is how the flags of the original are written.
+    const own = flagsOf(args.map((arg) => arg.replace(/^-(?=[a-z]{2,})/, '--')), io)
+    if (own === undefined) return 2
+    const origin = own['origin'] ?? ''
+    if (origin !== '' && (!/^[a-z][a-z0-9+.-]*:\/\/[^*]/i.test(origin))) {
+      throw new WaystationError('config_invalid', `-origin=${origin}: write scheme://host[:port], for example -origin=https://ws.example.com`)
+    }
+    const mport = Number(own['mport'] ?? 8082)
+    if (!Number.isInteger(mport) || mport < 0 || mport > 65_535) throw new WaystationError('config_invalid', `-mport=${own['mport']}: must be a port`)
+    const log = own['log']?.startsWith('/') === true ? await openLog(own['log']) : undefined
+    const { options } = effective([fromProgram({
+      addr: own['addr'] ?? ':8081', origin: origin === '' ? [] : [origin], sse: false, operations: false, logLevel: 'silent',
+    })])
+    const server = compose(options)
+    await server.listen()
+    const metrics = createMetricsPort(() => server.pinghubReport())
+    await listen(metrics, { host: '127.0.0.1', port: mport }).catch(async (error: Error) => {
+      await server.close(AbortSignal.abort())
+      throw new WaystationError('listen_failed', `metrics: ${error.message}`, error)
+    })
+    log?.(`pinghub protocol served on ${options.addr}, pid ${process.pid}`)
+    await stopped(io.stop)
+    metrics.close()
+    await server.close()
+    log?.(`stopped, pid ${process.pid}`)
+    return 0
+  },
+}
+
+function flagsOf(args: readonly string[], io: Io): Record<string, string> | undefined {
+  try {
+    return parseFlags(args, pinghub.flags, false).own as Record<string, string>
+  } catch (error) {
+    io.err.write(`${(error as WaystationError).detail}\n${helpOf(pinghub)}`)
+    return undefined
+  }
+}
+
+/** Everything the process prints goes into the file from now on, as with the original. */
+async function openLog(path: string): Promise<(line: string) => void> {
+  const handle = await open(path, 'a+', 0o666).catch((error: Error) => {
+    throw new WaystationError('config_invalid', `-log=${path}: ${error.message}`, error)
+  })
+  await handle.close()
+  const file = createWriteStream(path, { flags: 'a' })
+  process.stdout.write = file.write.bind(file) as typeof process.stdout.write
+  process.stderr.write = file.write.bind(file) as typeof process.stderr.write
+  return (line) => void file.write(`${stamp()} ${line}\n`)
+}
+
+/** `YYYY/MM/DD HH:MM:SS.ffffff` in UTC. */
+function stamp(): string {
+  const micros = Math.floor((performance.timeOrigin + performance.now()) * 1000)
+  const iso = new Date(Math.floor(micros / 1000)).toISOString()
+  return `${iso.slice(0, 10).replaceAll('-', '/')} ${iso.slice(11, 19)}.${String(micros % 1_000_000).padStart(6, '0')}`
+}

@@ -1,0 +1,42 @@
+/**
+ * Every error that a caller, a client or an operator can meet. The table is the truth: types, the HTTP status and
+ * `docs/reference/errors.md` come from it. Callers compare codes, never texts.
+ */
+export const ERRORS = {
+  bad_cursor: { status: 400, text: 'the cursor is not of the form epoch:offset' },
+  bad_pattern: { status: 400, text: 'the topic pattern cannot be used' },
+  bad_request: { status: 400, text: 'the request cannot be understood' },
+  forbidden: { status: 403, text: 'a rule does not allow this' },
+  not_found: { status: 404, text: 'there is nothing here' },
+  gap: { status: 410, text: 'messages after the cursor are no longer there' },
+  message_too_large: { status: 413, text: 'the message is larger than the limit' },
+  too_many_topics: { status: 400, text: 'more topics than one stream may carry' },
+  too_many_connections: { status: 503, text: 'the hub has all the connections it may have' },
+  too_many_from_address: { status: 429, text: 'this address has all the connections it may have' },
+  slow_consumer: { status: 503, text: 'the reader was too slow and was let go' },
+  stopped: { status: 503, text: 'the hub is stopping' },
+  config_invalid: { status: 500, text: 'the configuration has errors' },
+  listen_failed: { status: 500, text: 'the address cannot be listened on' },
+  unreachable: { status: 502, text: 'the hub cannot be reached' },
+} as const satisfies Record<string, { status: number; text: string }>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** The one error class. `code` is stable; `message` is for people. */
+export class WaystationError extends Error {
+  override readonly name = 'WaystationError'
+  readonly code: ErrorCode
+  /** What is particular to this case: the offending value, the limit that was met. */
+  readonly detail: string
+
+  constructor(code: ErrorCode, detail = '', cause?: unknown) {
+    super(detail === '' ? ERRORS[code].text : `${ERRORS[code].text}: ${detail}`, cause === undefined ? {} : { cause })
+    this.code = code
+    this.detail = detail
+  }
+
+  /** The HTTP status that says this to a client. */
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+}

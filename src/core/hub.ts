@@ -1,0 +1,75 @@
+import { catchUp } from './catch-up.ts'
+import { WaystationError } from './errors.ts'
+import type { Draft, Message } from './message.ts'
+import type { HubPort, Identity, Log, Receipt } from './ports.ts'
+import type { Router } from './router.ts'
+import type { Rules } from './rules.ts'
+
+export interface Hub extends HubPort {
+  readonly topics: number
+  readonly patterns: number
+  /** No publication is taken from now on. */
+  stop(): void
+}
+
+/**
+ * The routing core. What is published is allowed by the rules, numbered by the log, and handed to everyone who wants it,
+ * in the order of offsets. It knows no socket, no file, no clock.
+ */
+export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHeldBytes: number; resume?: typeof catchUp }): Hub {
+  const { log, router, rules, maxHeldBytes } = parts
+  let routed = log.head
+  let stopped = false
+  /** The last append that has not settled. While there is one, everything waits behind it: see docs/decisions. */
+  let lane: Promise<unknown> | undefined
+
+  function publish(draft: Draft, by: Identity): Receipt | Promise<Receipt> {
+    if (stopped) throw new WaystationError('stopped')
+    if (!rules.may('publish', draft.topic, by)) throw new WaystationError('forbidden', `publishing to ${JSON.stringify(draft.topic)}`)
+    const appended = log.append(draft)
+    if (lane === undefined && !(appended instanceof Promise)) return route(appended)
+    return queue(appended)
+  }
+
+  function route(message: Message): Receipt {
+    routed = message.offset
+    let subscribers = 0
+    for (const subscriber of router.match(message.topic)) {
+      subscribers += subscriber.count
+      subscriber.deliver(message)
+    }
+    return { message, subscribers }
+  }
+
+  /** Behind the appends before it, so that the order of routing is the order of offsets. A failed append fails alone. */
+  function queue(appended: Message | Promise<Message>): Promise<Receipt> {
+    const before = lane
+    const mine = (async () => {
+      const outcome = Promise.resolve(appended)
+      outcome.catch(() => {})
+      await before
+      return route(await outcome)
+    })()
+    const settled = mine.then(() => {}, () => {})
+    lane = settled
+    void settled.then(() => {
+      if (lane === settled) lane = undefined
+    })
+    return mine
+  }
+
+  return {
+    get cursor() { return { epoch: log.epoch, offset: routed } },
+    get topics() { return router.topics },
+    get patterns() { return router.patterns },
+    publish,
+    may: rules.may,
+    maySubscribe: rules.maySubscribe,
+    join: router.join,
+    resume: (interest, after, late) =>
+      (parts.resume ?? catchUp)({ interest, after, late, log, router, routed: () => routed, maxHeldBytes }),
+    stop() {
+      stopped = true
+    },
+  }
+}

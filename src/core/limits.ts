@@ -1,0 +1,43 @@
+/**
+ * Every bound that the hub holds, with its default, its unit and the reason for it. Each is an option of the same name
+ * (`--max-message-bytes`, `WAYSTATION_MAX_MESSAGE_BYTES`), has a row in `docs/reference/limits.md` and a test in
+ * `test/hostile/`.
+ */
+export const LIMITS = {
+  maxMessageBytes: { default: 1_048_576, min: 65_536, unit: 'bytes', reason: 'one POST body; without it a single request fills the memory of the hub' },
+  maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
+  maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
+  maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
+  maxConnectionsPerAddress: { default: 1_000, min: 1, unit: 'connections', reason: 'one client address (IPv6: one /64), loopback exempt; one machine must not use up maxConnections' },
+  maxPendingBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'bytes that wait in one connection when the next turn writes; a slow reader costs no more than this' },
+  maxHeldBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'live messages held for one subscriber that is being caught up; past it the log is read again' },
+  maxLogBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'all messages that the rules keep; the oldest go first' },
+  maxTopicsPerStream: { default: 100, min: 1, unit: 'topics', reason: 'topics and patterns of one event stream; each costs work when it joins' },
+  maxHeaderBytes: { default: 16_384, min: 1_024, unit: 'bytes', reason: 'request line and headers of one request' },
+  headerTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'time to send the whole header block; a slow header holds a connection for nothing' },
+  requestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time to send a whole request, body included' },
+  keepAliveTimeout: { default: 75_000, min: 100, unit: 'ms', reason: 'an idle HTTP connection; longer than the minute that proxies keep theirs' },
+  writeTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'a write that the peer has not taken by then ends the connection' },
+  pingInterval: { default: 27_000, min: 100, unit: 'ms', reason: 'WebSocket pings, counted from the connect' },
+  pongDeadline: { default: 30_000, min: 200, unit: 'ms', reason: 'a WebSocket that sent nothing at all for so long is gone' },
+  heartbeat: { default: 15_000, min: 100, unit: 'ms', reason: 'comment lines on event streams, so that proxies keep them open and dead ones are found' },
+  retry: { default: 2_000, min: 0, unit: 'ms', reason: 'how long a browser waits before it opens an event stream again' },
+  drainTime: { default: 5_000, min: 0, unit: 'ms', reason: 'goodbyes at shutdown are spread over this, so that not all come back at once' },
+} as const satisfies Record<string, Limit>
+
+export interface Limit {
+  readonly default: number
+  readonly min: number
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'code points'
+  readonly reason: string
+}
+
+export type LimitName = keyof typeof LIMITS
+/** The bounds in force. */
+export type Limits = Readonly<Record<LimitName, number>>
+
+/** The defaults, with what the caller states put over them. Values are taken as they are: options are checked earlier. */
+export function limitsWith(stated: Partial<Record<LimitName, number>> = {}): Limits {
+  const limits = Object.fromEntries(Object.entries(LIMITS).map(([name, limit]) => [name, limit.default]))
+  return { ...limits, ...stated } as Limits
+}

@@ -1,0 +1,184 @@
+import type { Cursor } from './cursor.ts'
+import { wants, type Interest } from './interest.ts'
+import type { Message } from './message.ts'
+import type { Clock, Log, Random } from './ports.ts'
+import type { Rules } from './rules.ts'
+import type { Topic } from './topic.ts'
+
+/** What one topic has kept. Rings stand in a chain by their last append, the latest first. */
+interface Ring {
+  readonly topic: Topic
+  readonly messages: Message[]
+  /** The first of `messages` that is still held; the slots before it are cleared now and then. */
+  first: number
+  /** The highest offset of this topic that is no longer held; 0 when none ever went. */
+  floor: number
+  last: number
+  newer: Ring | undefined
+  older: Ring | undefined
+}
+
+/** What a kept message weighs beside its body: the objects around it. */
+const OVERHEAD = 256
+const SWEEP_AT_ONCE = 256
+
+/**
+ * The log in memory. It numbers everything and keeps what the rules say, within `maxBytes` over all topics, the oldest
+ * going first. Its epoch is drawn at the start: a restart is another log, and a cursor of before answers 'lost'.
+ */
+export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Random; maxBytes: number }): Log & { readonly bytes: number } {
+  const { rules, clock, maxBytes } = parts
+  const epoch = drawEpoch(parts.random)
+  const rings = new Map<Topic, Ring>()
+  let newest: Ring | undefined
+  let oldest: Ring | undefined
+  let sweeping: IterableIterator<Ring> | undefined
+  let head = 0
+  let bytes = 0
+  /** The last message that no rule wanted kept, whichever its topic. */
+  let passed = 0
+  /** The highest floor of the rings that are gone: what is known of a topic that has no ring. */
+  let forgotten = 0
+
+  function append(draft: Parameters<Log['append']>[0]): Message {
+    const keep = rules.for(draft.topic).keep
+    const { topic, contentType, text } = draft
+    const body = keep === undefined ? draft.body : own(draft.body)
+    const message: Message = { topic, body, contentType, text, offset: ++head, epoch, time: clock.now() }
+    if (keep === undefined) {
+      passed = head
+      return message
+    }
+    const ring = rings.get(draft.topic) ?? open(draft.topic)
+    ring.messages.push(message)
+    ring.last = head
+    bytes += weight(message)
+    toFront(ring)
+    while (ring.messages.length - ring.first > keep.messages) drop(ring)
+    // The end of the chain is the topic that has been quiet longest.
+    while (bytes > maxBytes && oldest !== undefined) drop(oldest)
+    return message
+  }
+
+  function open(topic: Topic): Ring {
+    const ring: Ring = { topic, messages: [], first: 0, floor: 0, last: 0, newer: undefined, older: undefined }
+    // Whatever went before under this name went with an earlier ring.
+    ring.floor = forgotten
+    rings.set(topic, ring)
+    bytes += OVERHEAD
+    return ring
+  }
+
+  function drop(ring: Ring): void {
+    const message = ring.messages[ring.first] as Message
+    ring.messages[ring.first] = undefined as never
+    ring.first++
+    ring.floor = message.offset
+    bytes -= weight(message)
+    if (ring.first === ring.messages.length) close(ring)
+    else if (ring.first > 32 && ring.first * 2 > ring.messages.length) {
+      ring.messages.splice(0, ring.first)
+      ring.first = 0
+    }
+  }
+
+  function close(ring: Ring): void {
+    unlink(ring)
+    rings.delete(ring.topic)
+    bytes -= OVERHEAD
+    forgotten = Math.max(forgotten, ring.floor)
+  }
+
+  function unlink(ring: Ring): void {
+    if (ring.newer !== undefined) ring.newer.older = ring.older
+    else if (newest === ring) newest = ring.older
+    if (ring.older !== undefined) ring.older.newer = ring.newer
+    else if (oldest === ring) oldest = ring.newer
+    ring.newer = ring.older = undefined
+  }
+
+  function toFront(ring: Ring): void {
+    if (newest === ring) return
+    unlink(ring)
+    ring.older = newest
+    if (newest !== undefined) newest.newer = ring
+    newest = ring
+    oldest ??= ring
+  }
+
+  function expire(ring: Ring): void {
+    const keep = rules.for(ring.topic).keep
+    const since = keep === undefined ? Infinity : clock.now() - keep.ms
+    while (rings.get(ring.topic) === ring && (ring.messages[ring.first] as Message).time < since) drop(ring)
+  }
+
+  function read(interest: Interest, after: Cursor): Message[] | 'lost' {
+    if (after.epoch !== epoch || after.offset > head) return 'lost'
+    if (after.offset === head) return []
+    const found: Message[] = []
+    const seen = new Set<Topic>()
+    // The chain is in order of last appends: behind the first ring that has nothing newer, no ring has.
+    for (let ring = newest, next: Ring | undefined; ring !== undefined && ring.last > after.offset; ring = next) {
+      next = ring.older
+      if (!wants(interest, ring.topic)) continue
+      seen.add(ring.topic)
+      expire(ring)
+      if (ring.floor > after.offset) return 'lost'
+      collect(ring, after.offset, found)
+    }
+    if (mayHaveMissed(interest, after.offset, seen)) return 'lost'
+    return found.sort((a, b) => a.offset - b.offset)
+  }
+
+  /** Of topics without a ring only this is known: nothing went after `forgotten`, if kept, or after `passed`, if not. */
+  function mayHaveMissed(interest: Interest, after: number, seen: Set<Topic>): boolean {
+    if (after >= forgotten && after >= passed) return false
+    if (interest.patterns.length > 0) return true
+    return interest.topics.some((topic) => {
+      if (rules.for(topic).keep === undefined) return after < passed
+      return !seen.has(topic) && !rings.has(topic) && after < forgotten
+    })
+  }
+
+  return {
+    epoch,
+    get head() { return head },
+    get bytes() { return bytes },
+    append,
+    read,
+    sweep() {
+      sweeping ??= rings.values()
+      for (let i = 0; i < SWEEP_AT_ONCE; i++) {
+        const { done, value } = sweeping.next()
+        if (done === true) {
+          sweeping = undefined
+          return
+        }
+        expire(value)
+      }
+    },
+  }
+}
+
+function collect(ring: Ring, after: number, into: Message[]): void {
+  for (let i = ring.messages.length - 1; i >= ring.first; i--) {
+    const message = ring.messages[i] as Message
+    if (message.offset <= after) return
+    into.push(message)
+  }
+}
+
+function weight(message: Message): number {
+  return message.body.length + message.topic.length + message.contentType.length + OVERHEAD
+}
+
+/** A body is often a slice of a large read buffer. What is kept must not keep that alive with it. */
+function own(body: Buffer): Buffer {
+  return body.length * 2 >= body.buffer.byteLength ? body : Buffer.from(body)
+}
+
+function drawEpoch(random: Random): string {
+  let epoch = ''
+  while (epoch.length < 12) epoch += Math.floor(random.next() * 36).toString(36)
+  return epoch
+}

@@ -1,0 +1,121 @@
+import type { Cursor } from './cursor.ts'
+import type { Interest } from './interest.ts'
+import type { Draft, Message } from './message.ts'
+import type { Topic } from './topic.ts'
+
+/** Time, handed in, so that a whole hub runs on a made-up clock. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Milliseconds from some point on, never going back: for durations. */
+  monotonic(): number
+  /** Calls `fn` once after `ms` milliseconds. Never keeps the process alive. Gives what takes it back. */
+  after(ms: number, fn: () => void): () => void
+  /** Calls `fn` once when the events of this turn of the loop have been handled, before new ones are waited for. */
+  endOfTurn(fn: () => void): void
+}
+
+/** Chance, handed in. */
+export interface Random {
+  /** At least 0, below 1. */
+  next(): number
+}
+
+/**
+ * One wire protocol's way in and out. `start` lets newcomers in; it is called once. `stop` lets no more in, says goodbye
+ * to those who are here, and settles when they are gone; when the signal aborts it MUST let go of the rest at once and
+ * settle. `stop` before `start`, and a second `stop`, do nothing.
+ */
+export interface Transport {
+  readonly name: string
+  start(hub: HubPort): Promise<void>
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+/**
+ * Anything the hub delivers to. `deliver` MUST NOT throw and MUST NOT wait; the order of the calls is the order of
+ * offsets. It MUST NOT publish: what a delivery causes is done in a later turn.
+ */
+export interface Subscriber {
+  /** How many receivers stand behind this one: 1, or the connections of a fan-out. */
+  readonly count: number
+  deliver(message: Message): void
+  /** Something after `from` and up to `to` is lost to this subscriber. */
+  gap(from: Cursor, to: Cursor): void
+}
+
+/**
+ * Numbers messages, and keeps what the rules say to keep. `append` gives offsets that rise by one, over all topics. When
+ * it returns a promise, promises MUST settle in the order of the calls. `read` gives everything kept that the interest
+ * wants, after the cursor, in the order of offsets; or 'lost' when the epoch is another, the offset was never given, or
+ * anything the interest may have wanted after the cursor is no longer there. Never a part.
+ */
+export interface Log {
+  readonly epoch: string
+  /** The last offset given; 0 before the first. */
+  readonly head: number
+  append(draft: Draft): Message | Promise<Message>
+  read(interest: Interest, after: Cursor): Iterable<Message> | AsyncIterable<Message> | 'lost'
+  /** Lets go of what has grown too old. Cheap; called now and then. */
+  sweep(): void
+}
+
+/** Who is speaking, proved. */
+export interface Identity {
+  readonly kind: 'anonymous' | 'embedded'
+  /** Whether the peer is on this machine (loopback or a UNIX socket) or in this process. */
+  readonly local: boolean
+  /** For logs and limits. */
+  readonly address: string
+}
+
+/** What became of a publication. */
+export interface Receipt {
+  readonly message: Message
+  /** How many receivers it was handed to in this hub. */
+  readonly subscribers: number
+}
+
+/** The hub as transports see it. */
+export interface HubPort {
+  /** The place after everything routed so far. */
+  readonly cursor: Cursor
+  /** Synchronous whenever the log is. @throws {WaystationError} `forbidden`, `stopped` */
+  publish(draft: Draft, by: Identity): Receipt | Promise<Receipt>
+  may(verb: 'publish' | 'subscribe', topic: Topic, by: Identity): boolean
+  /** Whether the rules let this identity subscribe to all that the interest names. */
+  maySubscribe(interest: Interest, by: Identity): boolean
+  /** From now on. Gives what ends it. */
+  join(interest: Interest, subscriber: Subscriber): () => void
+  /** From a cursor on: see `catchUp`. Gives what ends it. */
+  resume(interest: Interest, after: Cursor, late: Latecomer): () => void
+}
+
+/** A subscriber that is being caught up, and then goes over to the live stream by `live`. */
+export interface Latecomer extends Subscriber {
+  /** Waits until there is room for more; `undefined` when there is. Rejects when the receiver is gone. */
+  room(): Promise<void> | undefined
+  /** Everything up to now was delivered. Joins the live stream before it returns, without a message in between. */
+  live(): void
+}
+
+/** One connection's writing end. */
+export interface Sink {
+  /** Bytes that the connection has not taken yet. */
+  readonly pendingBytes: number
+  /** Never throws; after the end it does nothing. The chunk is shared with other sinks: it MUST NOT be changed. */
+  write(chunk: Buffer): void
+  /** Waits until there is room for more; `undefined` when there is. Rejects when the connection is gone. */
+  room(): Promise<void> | undefined
+  /** Too slow: what is pending may still go out, then it ends with a reason. */
+  evict(): void
+}
+
+/** What is counted. Every call is cheap and never throws. */
+export interface Meter {
+  published(transport: string, bytes: number): void
+  /** `deliveries` messages times connections; `seconds` from the publishing of the oldest of them to the write. */
+  delivered(transport: string, deliveries: number, seconds: number): void
+  slow(transport: string, topic: string): void
+  gap(transport: string): void
+}

@@ -1,0 +1,99 @@
+import type { Interest } from './interest.ts'
+import type { Pattern } from './pattern.ts'
+import type { Subscriber } from './ports.ts'
+import { createPrefixTree } from './prefix-tree.ts'
+import type { Topic } from './topic.ts'
+
+/** Who wants what: exact topics by map, patterns by a trie over their literal beginnings. */
+export interface Router {
+  /** Topics that somebody subscribes to by name. */
+  readonly topics: number
+  /** Patterns that somebody subscribes to. */
+  readonly patterns: number
+  /** Gives what takes it back; taking back twice does nothing. */
+  join(interest: Interest, subscriber: Subscriber): () => void
+  /** Everyone who wants this topic, each once. The list is not changed by later joins: it may be walked at leisure. */
+  match(topic: Topic): readonly Subscriber[]
+}
+
+interface PatternEntry {
+  readonly pattern: Pattern
+  readonly subscribers: Set<Subscriber>
+}
+
+/** Joins and leaves touch the set; the list is made again by the first match after them. */
+interface Group {
+  readonly members: Set<Subscriber>
+  list: readonly Subscriber[] | undefined
+}
+
+const NOBODY: readonly Subscriber[] = []
+
+export function createRouter(): Router {
+  const exact = new Map<Topic, Group>()
+  const entries = new Map<string, PatternEntry>()
+  const tree = createPrefixTree<PatternEntry>()
+
+  function addTopic(topic: Topic, subscriber: Subscriber): void {
+    let group = exact.get(topic)
+    if (group === undefined) exact.set(topic, (group = { members: new Set(), list: undefined }))
+    group.members.add(subscriber)
+    group.list = undefined
+  }
+  function removeTopic(topic: Topic, subscriber: Subscriber): void {
+    const group = exact.get(topic)
+    if (group === undefined) return
+    group.members.delete(subscriber)
+    group.list = undefined
+    if (group.members.size === 0) exact.delete(topic)
+  }
+  function named(topic: Topic): readonly Subscriber[] {
+    const group = exact.get(topic)
+    if (group === undefined) return NOBODY
+    return (group.list ??= [...group.members])
+  }
+  function addPattern(pattern: Pattern, subscriber: Subscriber): void {
+    let entry = entries.get(pattern.source)
+    if (entry === undefined) {
+      entry = { pattern, subscribers: new Set() }
+      entries.set(pattern.source, entry)
+      tree.add(pattern.prefix, entry)
+    }
+    entry.subscribers.add(subscriber)
+  }
+  function removePattern(pattern: Pattern, subscriber: Subscriber): void {
+    const entry = entries.get(pattern.source)
+    if (entry === undefined) return
+    entry.subscribers.delete(subscriber)
+    if (entry.subscribers.size > 0) return
+    entries.delete(pattern.source)
+    tree.remove(pattern.prefix, entry)
+  }
+
+  return {
+    get topics() { return exact.size },
+    get patterns() { return entries.size },
+    join(interest, subscriber) {
+      for (const topic of interest.topics) addTopic(topic, subscriber)
+      for (const pattern of interest.patterns) addPattern(pattern, subscriber)
+      let joined = true
+      return () => {
+        if (!joined) return
+        joined = false
+        for (const topic of interest.topics) removeTopic(topic, subscriber)
+        for (const pattern of interest.patterns) removePattern(pattern, subscriber)
+      }
+    },
+    match(topic) {
+      const byName = named(topic)
+      if (tree.size === 0) return byName
+      let all: Set<Subscriber> | undefined
+      tree.walk(topic, (entry) => {
+        if (!entry.pattern.matches(topic)) return
+        all ??= new Set(byName)
+        for (const subscriber of entry.subscribers) all.add(subscriber)
+      })
+      return all === undefined ? byName : [...all]
+    },
+  }
+}

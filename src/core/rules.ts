@@ -1,0 +1,104 @@
+import { compilePattern, type Pattern } from './pattern.ts'
+import type { Identity } from './ports.ts'
+import type { Interest } from './interest.ts'
+import { topicFromText, type Topic } from './topic.ts'
+
+/** Who may do a thing: everybody, those on this machine, or nobody but the process itself. */
+export type Who = 'anyone' | 'local' | 'nobody'
+
+/** What holds for the topics under a pattern. For each property the first rule that matches and states it counts. */
+export interface Rule {
+  /** A glob over topics. */
+  readonly topics: string
+  readonly publish?: Who
+  readonly subscribe?: Who
+  /** Keep the last `messages` of each topic, none older than `ms` milliseconds. 0 messages: keep nothing. */
+  readonly keep?: Keep
+}
+
+export interface Keep {
+  readonly messages: number
+  readonly ms: number
+}
+
+/** What holds for one topic, all rules put together. */
+export interface Policy {
+  readonly publish: Who
+  readonly subscribe: Who
+  readonly keep: Keep | undefined
+}
+
+export interface Rules {
+  for(topic: Topic): Policy
+  may(verb: 'publish' | 'subscribe', topic: Topic, by: Identity): boolean
+  maySubscribe(interest: Interest, by: Identity): boolean
+}
+
+const CACHED = 10_000
+
+/**
+ * The rules, with what no rule states: anyone publishes, anyone subscribes, nothing is kept. Answers for a topic are
+ * remembered, at most 10,000 of them, so that a message costs one look-up however many rules there are.
+ * @throws {WaystationError} `bad_pattern`
+ */
+export function createRules(rules: readonly Rule[]): Rules {
+  const compiled = rules.map((rule) => ({ rule, pattern: compilePattern(rule.topics) }))
+  const cache = new Map<Topic, Policy>()
+
+  function resolve(topic: Topic): Policy {
+    const matching = compiled.filter(({ pattern }) => pattern.matches(topic)).map(({ rule }) => rule)
+    const keep = matching.find((rule) => rule.keep !== undefined)?.keep
+    return {
+      publish: matching.find((rule) => rule.publish !== undefined)?.publish ?? 'anyone',
+      subscribe: matching.find((rule) => rule.subscribe !== undefined)?.subscribe ?? 'anyone',
+      keep: keep === undefined || keep.messages === 0 || keep.ms === 0 ? undefined : keep,
+    }
+  }
+
+  function policy(topic: Topic): Policy {
+    const known = cache.get(topic)
+    if (known !== undefined) return known
+    const found = resolve(topic)
+    if (cache.size >= CACHED) cache.clear()
+    cache.set(topic, found)
+    return found
+  }
+
+  /**
+   * A pattern may reach topics of several rules, so it is let in only if no rule that could speak of one of its topics
+   * refuses this identity.
+   */
+  function mayPattern(pattern: Pattern, by: Identity): boolean {
+    for (const { rule, pattern: ruled } of compiled) {
+      if (rule.subscribe === undefined) continue
+      const apart = !ruled.prefix.startsWith(pattern.prefix) && !pattern.prefix.startsWith(ruled.prefix)
+      if (!apart && !admits(rule.subscribe, by)) return false
+      if (rule.topics === '*') break
+    }
+    return true
+  }
+
+  return {
+    for: policy,
+    may: (verb, topic, by) => admits(policy(topic)[verb], by),
+    maySubscribe: (interest, by) =>
+      interest.topics.every((topic) => admits(policy(topic).subscribe, by)) &&
+      interest.patterns.every((pattern) => mayPattern(pattern, by)),
+  }
+}
+
+function admits(who: Who, by: Identity): boolean {
+  if (by.kind === 'embedded') return true
+  switch (who) {
+    case 'anyone': return true
+    case 'local': return by.local
+    case 'nobody': return false
+    default: return who satisfies never
+  }
+}
+
+/** Whether some topic can be published to by anyone at all: what the warning at the start asks. */
+export function openToAll(rules: readonly Rule[]): boolean {
+  const everything = rules.find((rule) => rule.publish !== undefined && rule.topics === '*')
+  return everything === undefined ? createRules(rules).for(topicFromText('')).publish === 'anyone' : everything.publish === 'anyone'
+}

@@ -1,0 +1,139 @@
+/**
+ * Watches the bytes of one HTTP/1.1 connection before the parser gets them. Node's parser is lenient about the blanks of
+ * a request line, where two readers of one byte stream could come to disagree; and it refuses raw bytes above 0x7F in
+ * the target, which curl sends for `/café`. The guard refuses the first and percent-encodes the second. To know where
+ * a request line begins it follows the framing of the messages; what the framing means is still the parser's to judge.
+ */
+export interface RequestGuard {
+  /** Some bytes were let by unseen, because they may belong to another protocol after an upgrade. */
+  readonly unsure: boolean
+  /** @returns the bytes for the parser, or the HTTP status with which the connection is to end */
+  feed(chunk: Chunk): Chunk | number
+}
+
+type Chunk = Buffer<ArrayBuffer>
+
+const STATE = { line: 0, head: 1, sized: 2, chunkSize: 3, chunkData: 4, trailer: 5 } as const
+type State = (typeof STATE)[keyof typeof STATE]
+
+const CR = 0x0d
+const LF = 0x0a
+const LINE_END = Buffer.from('\r\n')
+const HEAD_END = Buffer.from('\r\n\r\n')
+
+/** @param maxHead bytes of request line and headers; past it the guard steps aside and the parser answers 431 */
+export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>): RequestGuard {
+  let state: State = STATE.line
+  let line = ''
+  let head: Buffer[] = []
+  let headSize = 0
+  let left = 0
+  let unsure = false
+  let off = false
+
+  /** Reads on in the request line from `at`. Gives where it ends or the chunk does, or a status. */
+  function readLine(chunk: Buffer, at: number): { at: number; raw: boolean } | number {
+    while (line === '' && (chunk[at] === CR || chunk[at] === LF)) at++
+    const end = chunk.indexOf(LF, at)
+    const piece = chunk.toString('latin1', at, end === -1 ? chunk.length : end)
+    const raw = /[\x80-\xff]/.test(piece)
+    line += piece
+    if (line.length > maxHead) off = true
+    if (end === -1) return { at: chunk.length, raw }
+    const status = judge(line)
+    if (status !== undefined) return status
+    state = STATE.head
+    // The line's own end may be the first half of the blank line that ends the head, so it is looked at again: in this
+    // chunk, or, where a read ends here, as a carry.
+    head = end >= 1 && end + 1 < chunk.length ? [] : [LINE_END]
+    headSize = line.length
+    line = ''
+    return { at: end + 1, raw }
+  }
+
+  function judge(text: string): number | undefined {
+    const words = text.trimEnd().split(' ')
+    if (words.length !== 3 || words.includes('') || text.length - text.trimEnd().length > 1) return 400
+    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(words[0] as string) || !/^HTTP\/\d\.\d$/.test(words[2] as string)) return 400
+    return methods.has(words[0] as string) ? undefined : 405
+  }
+
+  function readHead(chunk: Buffer, at: number): number {
+    const bytes = head.length === 0 ? chunk : Buffer.concat([...head, chunk.subarray(at)])
+    const start = head.length === 0 ? at - LINE_END.length : 0
+    const end = bytes.indexOf(HEAD_END, start)
+    if (end === -1) {
+      head = [bytes.subarray(start)]
+      if (bytes.length - start + headSize > maxHead) off = true
+      return chunk.length
+    }
+    frame(bytes.toString('latin1', start, end + 2))
+    head = []
+    return end + HEAD_END.length + (chunk.length - bytes.length)
+  }
+
+  function frame(fields: string): void {
+    const length = /\r\ncontent-length:[ \t]*(\d+)/i.exec(fields)
+    const chunked = /\r\ntransfer-encoding:[^\r]*chunked/i.test(fields)
+    left = length === null ? 0 : Number(length[1])
+    state = chunked ? STATE.chunkSize : left > 0 ? STATE.sized : STATE.line
+    if (state === STATE.line && /\r\nupgrade:/i.test(fields)) unsure = true
+  }
+
+  /** Chunk sizes and trailers are lines too; only their length matters here. */
+  function readChunkLine(chunk: Buffer, at: number): number {
+    const end = chunk.indexOf(LF, at)
+    line += chunk.toString('latin1', at, end === -1 ? chunk.length : end)
+    if (line.length > maxHead) off = true
+    if (end === -1) return chunk.length
+    const text = line.trim()
+    line = ''
+    if (state === STATE.trailer) {
+      if (text === '') state = STATE.line
+    } else {
+      const size = Number.parseInt(text, 16)
+      // The data is followed by its own line end.
+      left = size + 2
+      state = size > 0 ? STATE.chunkData : STATE.trailer
+      if (Number.isNaN(size)) off = true
+    }
+    return end + 1
+  }
+
+  return {
+    get unsure() { return unsure },
+    feed(chunk) {
+      const encoded: [from: number, to: number][] = []
+      for (let at = 0; at < chunk.length && !off; ) {
+        if (state === STATE.line) {
+          if (unsure) return replaceRaw(chunk, encoded)
+          const read = readLine(chunk, at)
+          if (typeof read === 'number') return read
+          if (read.raw) encoded.push([at, read.at])
+          at = read.at
+        } else if (state === STATE.head) at = readHead(chunk, at)
+        else if (state === STATE.sized || state === STATE.chunkData) {
+          const step = Math.min(left, chunk.length - at)
+          left -= step
+          at += step
+          if (left === 0) state = state === STATE.sized ? STATE.line : STATE.chunkSize
+        } else at = readChunkLine(chunk, at)
+      }
+      return replaceRaw(chunk, encoded)
+    },
+  }
+}
+
+function replaceRaw(chunk: Chunk, spans: readonly (readonly [number, number])[]): Chunk {
+  if (spans.length === 0) return chunk
+  const parts: Chunk[] = []
+  let done = 0
+  for (const [from, to] of spans) {
+    parts.push(chunk.subarray(done, from))
+    const text = chunk.toString('latin1', from, to)
+    parts.push(Buffer.from(text.replace(/[\x80-\xff]/g, (c: string) => '%' + c.charCodeAt(0).toString(16).toUpperCase()), 'latin1'))
+    done = to
+  }
+  parts.push(chunk.subarray(done))
+  return Buffer.concat(parts)
+}

@@ -1,0 +1,212 @@
+import { createServer as createHttp, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttps, type Server as TlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { AddressSet } from './address.ts'
+import type { Admission } from './admission.ts'
+import { decodePath, splitTarget, type RequestPath } from './path.ts'
+import { peerOf, type Peer } from './peer.ts'
+import { rawReply, replyEmpty, replyText } from './reply.ts'
+import { createRequestGuard, type RequestGuard } from './request-guard.ts'
+import type { TlsPair } from './tls.ts'
+
+/** A request that has been found whole and well-formed, and what is known of it. */
+export interface Request {
+  readonly message: IncomingMessage
+  readonly path: RequestPath
+  /** The query with its question mark, or nothing. */
+  readonly query: string
+  readonly peer: Peer
+  /** Where the hub is mounted: what stands before `path` in the address that the client used. */
+  readonly base: string
+}
+
+/** One protocol's part of the port. The first route that takes a request gets it. */
+export interface Route {
+  takes(request: Request): boolean
+  /** Must not throw; whatever it starts must end in an answer. */
+  answer(request: Request, response: ServerResponse): void
+  /** Whether the connection is to leave HTTP. Where not, the request goes to `answer`. */
+  upgrades?(request: Request): boolean
+  upgrade?(request: Request, socket: Duplex, head: Buffer): void
+}
+
+export interface HttpBounds {
+  readonly maxHeaderBytes: number
+  readonly headerTimeout: number
+  readonly requestTimeout: number
+  readonly keepAliveTimeout: number
+}
+
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS)
+
+/** Answers requests by routes; knows nothing of listening. */
+export interface Dispatch {
+  request(message: IncomingMessage, response: ServerResponse, base?: string): void
+  upgrades(message: IncomingMessage, base?: string): boolean
+  upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, base?: string): void
+}
+
+/** @param failed told of an error that a route should not have thrown: one request ends with it, never the process */
+export function createDispatch(routes: readonly Route[], trusted: AddressSet, failed: (error: unknown) => void): Dispatch {
+  /** The request and its route, or the status that refuses it. */
+  function find(message: IncomingMessage, base: string): { request: Request; route: Route } | number {
+    const flaw = flawOf(message)
+    if (flaw !== undefined) return flaw
+    const target = splitTarget(message.url ?? '/')
+    const path = decodePath(target.raw.slice(base.length))
+    if (path === undefined) return 400
+    const request = { message, path, query: target.query, peer: peerOf(message, trusted), base }
+    const route = routes.find((one) => one.takes(request))
+    return route === undefined ? 404 : { request, route }
+  }
+
+  return {
+    request(message, response, base = '') {
+      if (message.method === 'OPTIONS' && message.url === '*') return replyEmpty(response, 200)
+      const found = find(message, base)
+      if (typeof found === 'number') {
+        const ending = found === 400 ? { Connection: 'close' } : {}
+        return replyText(response, found, found === 400 ? '400 Bad Request' : 'Not Found\n', ending)
+      }
+      try {
+        found.route.answer(found.request, response)
+      } catch (error) {
+        failed(error)
+        if (response.headersSent) response.destroy()
+        else replyText(response, 500, 'Internal Server Error\n')
+      }
+    },
+    upgrades(message, base = '') {
+      const found = find(message, base)
+      return typeof found !== 'number' && found.route.upgrades?.(found.request) === true
+    },
+    upgrade(message, socket, head, base = '') {
+      const found = find(message, base)
+      if (typeof found === 'number' || found.route.upgrade === undefined) return rawReply(socket, 400)
+      try {
+        found.route.upgrade(found.request, socket, head)
+      } catch (error) {
+        failed(error)
+        socket.destroy()
+      }
+    },
+  }
+}
+
+/** What Node's parser lets pass and should not: each is a way to make two readers of one stream disagree. */
+function flawOf(message: IncomingMessage): number | undefined {
+  if (message.httpVersionMajor !== 1) return 505
+  if (message.httpVersion === '1.0' && message.headers['transfer-encoding'] !== undefined) return 400
+  let hosts = 0
+  const raw = message.rawHeaders
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1 ? 400 : undefined
+}
+
+const badBody = new WeakMap<Duplex, string>()
+
+/** What is answered when the body of the request that is being read on this connection breaks off or is malformed. */
+export function onBadBody(message: IncomingMessage, text: string): void {
+  badBody.set(message.socket, text)
+}
+
+/** The HTTP or HTTPS server of the port. Not listening yet. */
+export function createPort(parts: {
+  dispatch: Dispatch
+  bounds: HttpBounds
+  admission: Admission
+  trusted: AddressSet
+  tls?: TlsPair
+  refused: (reason: string) => void
+}): Server | TlsServer {
+  const { dispatch, bounds, admission, trusted, tls, refused } = parts
+  const options = {
+    maxHeaderSize: bounds.maxHeaderBytes,
+    headersTimeout: bounds.headerTimeout,
+    requestTimeout: Math.max(bounds.requestTimeout, bounds.headerTimeout),
+    keepAliveTimeout: bounds.keepAliveTimeout,
+    connectionsCheckingInterval: Math.min(1_000, bounds.headerTimeout / 4),
+    noDelay: true,
+    shouldUpgradeCallback: (message: IncomingMessage) => dispatch.upgrades(message),
+  }
+  const server = tls === undefined ? createHttp(options) : createHttps({ ...options, ...tls, minVersion: 'TLSv1.2' })
+  const guards = new WeakMap<Duplex, RequestGuard>()
+  const detach = new WeakMap<Duplex, () => void>()
+  const turnedAway = new WeakSet<Duplex>()
+
+  function request(message: IncomingMessage, response: ServerResponse): void {
+    if (turnedAway.has(message.socket)) return
+    // What was let by unseen behind a request for an upgrade that did not happen is not served.
+    if (guards.get(message.socket)?.unsure === true && message.headers.upgrade === undefined) {
+      message.socket.destroy()
+      return
+    }
+    dispatch.request(message, response)
+  }
+
+  function admit(socket: Socket): void {
+    const address = socket.remoteAddress ?? 'unix'
+    // A trusted proxy speaks for many; those it speaks for are counted by the transports.
+    const admitted = admission.admit(trusted.has(address) ? 'unix' : address)
+    if (typeof admitted === 'function') {
+      socket.once('close', admitted)
+      admission.seen?.(socket)
+      return
+    }
+    refused(admitted)
+    turnedAway.add(socket)
+    socket.on('error', () => {})
+    if (tls === undefined) rawReply(socket, admitted === 'too_many_connections' ? 503 : 429)
+    else socket.destroy()
+  }
+
+  /** Puts the guard between the socket and Node's parser. */
+  function guard(socket: Socket): void {
+    const [toParser] = socket.listeners('data')
+    if (toParser === undefined) return
+    const one = createRequestGuard(bounds.maxHeaderBytes, KNOWN_METHODS)
+    const onData = (chunk: Buffer<ArrayBuffer>): void => {
+      const passed = one.feed(chunk)
+      if (typeof passed !== 'number') toParser.call(socket, passed)
+      else {
+        socket.pause()
+        rawReply(socket, passed)
+      }
+    }
+    socket.removeListener('data', toParser as () => void)
+    socket.on('data', onData)
+    guards.set(socket, one)
+    detach.set(socket, () => socket.removeListener('data', onData))
+  }
+
+  server.prependListener('connection', admit)
+  server.on(tls === undefined ? 'connection' : 'secureConnection', guard)
+  server.on('request', request)
+  server.on('checkContinue', request)
+  server.on('checkExpectation', (_message, response: ServerResponse) => replyEmpty(response, 417))
+  server.on('connect', (_message, socket: Duplex) => rawReply(socket, 405, ''))
+  server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
+    detach.get(socket)?.()
+    guards.delete(socket)
+    dispatch.upgrade(message, socket, head)
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => answerClientError(error, socket))
+  return server
+}
+
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const text = badBody.get(socket)
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW': return rawReply(socket, 431)
+    case 'ERR_HTTP_REQUEST_TIMEOUT': return rawReply(socket, 408)
+    default: return rawReply(socket, 400, text)
+  }
+}

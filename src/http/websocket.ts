@@ -1,0 +1,158 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { roomOn, StallWatch } from './stall.ts'
+import { WebSocketServer, type WebSocket } from 'ws'
+
+/** One timer for many connections; the shape of the hub's wheel. */
+interface Ticker {
+  readonly now: number
+  add(one: Ticked, ms: number): void
+  remove(one: Ticked): void
+}
+interface Ticked {
+  wheelSlot: Set<Ticked> | undefined
+  tick(now: number): number
+}
+
+export interface WebSocketBounds {
+  readonly maxFrameBytes: number
+  readonly maxPendingBytes: number
+  readonly writeTimeout: number
+  readonly pingInterval: number
+  readonly pongDeadline: number
+}
+
+export interface WebSocketEvents {
+  message(data: Buffer, binary: boolean): void
+  closed(): void
+}
+
+/** Close codes that are sent from here (RFC 6455, section 7.4.1, and the private range). */
+export const CLOSE = { normal: 1000, goingAway: 1001, notText: 1007, forbidden: 1008, tryLater: 1013, gone: 4410 } as const
+
+/**
+ * Checks a handshake, as RFC 6455, section 4.2.1, asks, in the order that pinghub answers in.
+ * @returns the status that refuses it, 0 when it asks for no WebSocket, or `undefined` when it is good
+ */
+export function checkHandshake(message: IncomingMessage, originAllowed: (origin: string) => boolean): number | undefined {
+  const { headers } = message
+  const asks = tokens(headers.connection).includes('upgrade') && tokens(headers.upgrade).includes('websocket')
+  if (!asks) return 0
+  if (message.method !== 'GET') return 405
+  if (!tokens(headers['sec-websocket-version']).includes('13')) return 400
+  if (headers.origin !== undefined && !originAllowed(headers.origin)) return 403
+  return /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '') ? undefined : 400
+}
+
+function tokens(header: string | string[] | undefined): string[] {
+  return String(header ?? '').toLowerCase().split(',').map((token) => token.trim())
+}
+
+/** Opens WebSockets for one transport. Reading is the library's; what is sent to many goes to the socket as it is. */
+export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker): {
+  accept(message: IncomingMessage, socket: Duplex, head: Buffer, events: WebSocketEvents): WebSocketConnection | undefined
+} {
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: bounds.maxFrameBytes,
+    handleProtocols: () => false,
+    closeTimeout: bounds.writeTimeout,
+  } as ConstructorParameters<typeof WebSocketServer>[0])
+  return {
+    accept(message, socket, head, events) {
+      // The library wants the header to be this word alone; the check above has seen that the word is in the list.
+      message.headers.upgrade = 'websocket'
+      let opened: WebSocketConnection | undefined
+      server.handleUpgrade(message, socket, head, (ws) => {
+        opened = new WebSocketConnection(ws, socket as Socket, bounds, ticker, events)
+      })
+      return opened
+    },
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** One open WebSocket: the writing end of a subscription, kept alive by pings, and bounded. */
+export class WebSocketConnection {
+  slot = -1
+  wheelSlot: Set<Ticked> | undefined = undefined
+  readonly #ws: WebSocket
+  readonly #socket: Socket
+  readonly #bounds: WebSocketBounds
+  readonly #ticker: Ticker
+  #closing = false
+  #lastSeen: number
+  #nextPing: number
+  readonly #stall: StallWatch
+
+  constructor(ws: WebSocket, socket: Socket, bounds: WebSocketBounds, ticker: Ticker, events: WebSocketEvents) {
+    this.#ws = ws
+    this.#socket = socket
+    this.#bounds = bounds
+    this.#ticker = ticker
+    this.#stall = new StallWatch(socket, bounds.writeTimeout)
+    this.#lastSeen = ticker.now
+    this.#nextPing = ticker.now + bounds.pingInterval
+    ticker.add(this, Math.min(bounds.pingInterval, bounds.pongDeadline))
+    socket.on('data', () => (this.#lastSeen = ticker.now))
+    ws.on('message', (data: Buffer, binary: boolean) => {
+      if (!this.#closing) events.message(data, binary)
+    })
+    // The library has answered with the right close code before it says so; there is nothing left to do.
+    ws.on('error', () => {})
+    ws.on('close', () => {
+      this.#closing = true
+      ticker.remove(this)
+      events.closed()
+    })
+  }
+
+  get pendingBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#closing || this.#socket.destroyed) return
+    this.#socket.write(chunk)
+    if (!this.#stall.begin(this.#ticker.now)) return
+    this.#ticker.add(this, Math.max(1, Math.min(this.#stall.due, this.#nextPing) - this.#ticker.now))
+  }
+
+  /** Says goodbye. What is pending goes out first, as long as the peer takes it. */
+  close(code: number, reason: string): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.#ws.close(code, reason)
+  }
+
+  evict(): void {
+    this.close(CLOSE.tryLater, 'slow consumer')
+  }
+
+  /** Ends without a word. */
+  destroy(): void {
+    this.#ws.terminate()
+  }
+
+  room(): Promise<void> | undefined {
+    if (this.#closing) return Promise.reject(new Error('the connection is closing'))
+    return roomOn(this.#socket, this.#bounds.maxPendingBytes / 2)
+  }
+
+  tick(now: number): number {
+    const { pingInterval, pongDeadline } = this.#bounds
+    if (this.#stall.overdue(now) || now - this.#lastSeen >= pongDeadline) {
+      this.#ws.terminate()
+      return 0
+    }
+    if (now >= this.#nextPing) {
+      this.#nextPing += pingInterval
+      if (!this.#closing) this.#ws.ping(NOTHING, false)
+    }
+    return Math.max(1, Math.min(this.#nextPing, this.#lastSeen + pongDeadline, this.#stall.due) - now)
+  }
+}

@@ -1,0 +1,5 @@
+export { createServer, type WaystationServer } from './server/create-server.ts'
+export { defineConfig, type Config, type Options, type RuleConfig } from './server/options.ts'
+export type { PublicHub, PublishReceipt, ReceivedMessage, SubscribeOptions } from './server/public-hub.ts'
+export { ERRORS, WaystationError, type ErrorCode } from './core/errors.ts'
+export { LIMITS, type LimitName } from './core/limits.ts'

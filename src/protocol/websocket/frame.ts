@@ -1,0 +1,33 @@
+/** Opcodes of RFC 6455, section 5.2. */
+export const TEXT = 0x1
+export const BINARY = 0x2
+
+/** Bytes of the header of an unmasked frame with a payload of this many bytes (RFC 6455, section 5.2). */
+export function headerSize(payload: number): number {
+  return payload < 126 ? 2 : payload < 65_536 ? 4 : 10
+}
+
+/** Writes the header of one final, unmasked frame at `at`; gives the place behind it. */
+export function writeHeader(into: Buffer, at: number, opcode: number, payload: number): number {
+  into[at] = 0x80 | opcode
+  if (payload < 126) {
+    into[at + 1] = payload
+    return at + 2
+  }
+  if (payload < 65_536) {
+    into[at + 1] = 126
+    into[at + 2] = payload >>> 8
+    into[at + 3] = payload & 0xff
+    return at + 4
+  }
+  into[at + 1] = 127
+  into.writeBigUInt64BE(BigInt(payload), at + 2)
+  return at + 10
+}
+
+/** One whole frame as a server sends it. */
+export function frame(opcode: number, payload: Uint8Array): Buffer {
+  const buffer = Buffer.allocUnsafe(headerSize(payload.length) + payload.length)
+  buffer.set(payload, writeHeader(buffer, 0, opcode, payload.length))
+  return buffer
+}

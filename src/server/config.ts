@@ -1,0 +1,109 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { WaystationError } from '../core/errors.ts'
+import { hint } from './nearest.ts'
+import { readValue } from './option-values.ts'
+import { envName, flagName, OPTIONS, type Config, type Option, type OptionName, type Options } from './options.ts'
+import { judgeTogether } from './option-checks.ts'
+
+/** One place that states options, the later ones over the earlier. */
+export interface Source {
+  readonly name: string
+  readonly values: Readonly<Record<string, unknown>>
+  /** How this place writes the name of an option, for the messages. */
+  readonly write: (name: string) => string
+}
+
+/** The options in force, and where each was stated. */
+export interface Effective {
+  readonly options: Options
+  readonly from: Readonly<Record<OptionName, string>>
+}
+
+const NAMES = Object.keys(OPTIONS) as OptionName[]
+
+/**
+ * Puts the sources over the defaults and each other.
+ * @throws {WaystationError} `config_invalid`; its detail has a line for every problem of every source
+ */
+export function effective(sources: readonly Source[]): Effective {
+  const problems: string[] = []
+  const options: Record<string, unknown> = {}
+  const from: Record<string, string> = {}
+  for (const name of NAMES) {
+    options[name] = OPTIONS[name].default
+    from[name] = 'default'
+  }
+  for (const { name: source, values, write } of sources) {
+    for (const [name, stated] of Object.entries(values)) {
+      if (stated === undefined) continue
+      if (!Object.hasOwn(OPTIONS, name)) {
+        problems.push(`${source}: ${write(name)} is no option${hint(name, NAMES, write)}`)
+        continue
+      }
+      const read = readValue(OPTIONS[name as OptionName] as Option, stated)
+      if ('faults' in read) problems.push(...read.faults.map((fault) => `${source}: ${write(name)} ${fault}`))
+      else {
+        options[name] = read.value
+        from[name] = source
+      }
+    }
+  }
+  problems.push(...judgeTogether(options as Options, from as Effective['from']))
+  if (problems.length > 0) throw new WaystationError('config_invalid', '\n' + problems.map((line) => `  ${line}`).join('\n'))
+  return { options: options as Options, from: from as Effective['from'] }
+}
+
+/** What an embedding program states. */
+export function fromProgram(config: Config): Source {
+  return { name: 'options', values: config, write: (name) => name }
+}
+
+/** What the environment states. Unknown names under the prefix are problems, like any unknown key. */
+export function fromEnvironment(env: NodeJS.ProcessEnv): Source {
+  const byEnv = new Map(NAMES.map((name) => [envName(name), name as string]))
+  const values: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(env)) {
+    if (!key.startsWith('WAYSTATION_') || key === 'WAYSTATION_CONFIG') continue
+    values[byEnv.get(key) ?? camel(key.slice('WAYSTATION_'.length))] = value
+  }
+  return { name: 'environment', values, write: envName }
+}
+
+/** What flags state, by option name. */
+export function fromFlags(values: Readonly<Record<string, unknown>>): Source {
+  return { name: 'command line', values, write: (name) => '--' + flagName(name) }
+}
+
+function camel(upperSnake: string): string {
+  return upperSnake.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+const FILES = ['waystation.config.ts', 'waystation.config.js', 'waystation.config.json']
+
+/**
+ * Reads the configuration file: the one that is named, or the first of `waystation.config.ts`, `.js`, `.json` that stands
+ * in the working folder.
+ * @throws {WaystationError} `config_invalid`
+ */
+export async function fromFile(named: string | undefined, folder = process.cwd()): Promise<Source | undefined> {
+  const file = named ?? FILES.find((name) => existsSync(resolve(folder, name)))
+  if (file === undefined) return undefined
+  const path = resolve(folder, file)
+  if (!existsSync(path)) throw new WaystationError('config_invalid', `${file}: there is no such file`)
+  const config = await load(path).catch((cause: Error) => {
+    throw new WaystationError('config_invalid', `${file}: ${cause.message}`, cause)
+  })
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new WaystationError('config_invalid', `${file}: must export an object; write "export default defineConfig({ … })"`)
+  }
+  return { name: file, values: config as Record<string, unknown>, write: (name) => name }
+}
+
+async function load(path: string): Promise<unknown> {
+  if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8'))
+  const module = (await import(pathToFileURL(path).href)) as { default?: unknown }
+  return module.default
+}

@@ -1,0 +1,192 @@
+import type { Server as HttpServer } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { WaystationError } from '../core/errors.ts'
+import { createHub } from '../core/hub.ts'
+import { LIMITS, type Limits } from '../core/limits.ts'
+import { createMemoryLog } from '../core/log.ts'
+import type { Identity, Transport } from '../core/ports.ts'
+import { createRouter } from '../core/router.ts'
+import { createRules, openToAll } from '../core/rules.ts'
+import type { TransportKit } from '../core/transport-kit.ts'
+import { createTurn } from '../core/turn.ts'
+import { createWheel } from '../core/wheel.ts'
+import { addressSet, isLocalAddress, parseAddress, type ListenAddress } from '../http/address.ts'
+import { createOrigins } from '../http/origin.ts'
+import { listen, ListenError } from '../http/listen.ts'
+import { createDispatch, createPort, type Request, type Route } from '../http/server.ts'
+import { readTlsPair, watchTls, type TlsWatch } from '../http/tls.ts'
+import { createPinghub } from '../transports/pinghub/pinghub.ts'
+import { createPinghubStats } from '../transports/pinghub/metrics-port.ts'
+import { createSse } from '../transports/sse/sse.ts'
+import { attachTo } from './attach.ts'
+import { createAdmissions } from './admissions.ts'
+import { effective, fromProgram } from './config.ts'
+import { createLogger, type Logger } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { createOperations } from './operations.ts'
+import type { Config, Options } from './options.ts'
+import { createPublicHub, type PublicHub } from './public-hub.ts'
+import { realClock, realRandom } from './real-world.ts'
+
+export interface WaystationServer extends AsyncDisposable {
+  readonly hub: PublicHub
+  readonly options: Options
+  /** Where it listens, as a client writes it: `http://127.0.0.1:8081`, or the path of a UNIX socket. */
+  readonly url: string
+  /** Anyone who reaches the address may publish: it listens beyond this machine and no rule says otherwise. */
+  readonly open: boolean
+  /** @throws {WaystationError} `listen_failed` */
+  listen(): Promise<void>
+  /**
+   * Mounts the hub on a server of one's own, under a prefix. Gives what takes it off again. That server's own limits
+   * on headers, times and connections hold there.
+   */
+  attach(server: HttpServer | TlsServer, options?: { prefix?: string }): Promise<() => void>
+  /** Goodbye to everyone within the drain time; at once when the signal aborts. A second call waits for the first. */
+  close(now?: AbortSignal): Promise<void>
+  /** pinghub's six lines. */
+  pinghubReport(): string
+}
+
+/**
+ * Makes a hub with every transport that the options switch on. Nothing listens yet.
+ * @throws {WaystationError} `config_invalid`
+ */
+export function createServer(config: Config = {}, parts: { logger?: Logger; processMetrics?: boolean } = {}): WaystationServer {
+  return compose(effective([fromProgram(config)]).options, parts)
+}
+
+/** The same from options that have been checked. */
+export function compose(options: Options, parts: { logger?: Logger; processMetrics?: boolean } = {}): WaystationServer {
+  const logger = parts.logger ?? createLogger(options.logLevel)
+  const limits = Object.fromEntries(Object.keys(LIMITS).map((name) => [name, options[name as keyof Limits]])) as Limits
+  const address = parseAddress(options.addr) as ListenAddress
+  const trusted = addressSet(options.trustedProxies)
+  const origins = createOrigins(options.origin)
+  const clock = realClock
+
+  const rules = createRules(options.rules)
+  const log = createMemoryLog({ rules, clock, random: realRandom, maxBytes: limits.maxLogBytes })
+  const router = createRouter()
+  const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
+  const metrics = createMetrics({
+    connections: () => ({ ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.sse && { sse: sse.streams }) }),
+    topics: () => router.topics,
+    patterns: () => router.patterns,
+    logBytes: () => log.bytes,
+  }, { process: parts.processMetrics === true })
+  const meter = {
+    ...metrics.meter,
+    slow(transport: string, topic: string) {
+      metrics.meter.slow(transport, topic)
+      logger.warn({ transport, topic }, 'a slow consumer was let go')
+    },
+  }
+  const kit: TransportKit = { limits, clock, turn: createTurn(clock), wheel: createWheel(clock), meter }
+
+  function refused(reason: string): void {
+    metrics.refused(reason)
+    logger.debug({ reason }, 'a connection was refused')
+  }
+  const admissions = createAdmissions({ limits, trusted, refused })
+  const identify = ({ peer }: Request): Identity => ({ kind: 'anonymous', local: peer.local, address: peer.address })
+  const stats = createPinghubStats(clock)
+  const pinghub = createPinghub({ kit, origins, admit: admissions.admit, stats, identify })
+  const sse = createSse({ kit, origins, admit: admissions.admit, identify, path: '/_/sse' })
+  const operations = createOperations({ ready: () => !stopping && started, metrics })
+
+  const transports: Transport[] = [...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
+  const routes: Route[] = [
+    ...(options.sse ? [sse.route] : []),
+    ...(options.operations ? [operations] : []),
+    ...(options.pinghub ? [pinghub.route] : []),
+  ]
+  const dispatch = createDispatch(routes, trusted, (error) => logger.error({ err: error }, 'a request failed'))
+
+  let server: HttpServer | TlsServer | undefined
+  let tlsWatch: TlsWatch | undefined
+  let started = false
+  let stopping = false
+  let closing: Promise<void> | undefined
+  let sweep = (): void => {}
+
+  async function start(): Promise<void> {
+    if (started || stopping) return
+    started = true
+    for (const transport of transports) await transport.start(hub)
+    const again = (): void => {
+      log.sweep()
+      sweep = clock.after(1_000, again)
+    }
+    again()
+  }
+
+  async function openPort(): Promise<void> {
+    const files = { cert: options.tlsCert, key: options.tlsKey }
+    const tls = files.cert === '' ? undefined : await readTlsPair(files)
+    server = createPort({ dispatch, bounds: limits, admission: admissions.port, trusted, refused, ...(tls === undefined ? {} : { tls }) })
+    if (tls !== undefined) {
+      tlsWatch = watchTls(files, tls, {
+        pair(pair) {
+          ;(server as TlsServer).setSecureContext(pair)
+          logger.info('the certificate was read again')
+        },
+        error: (error) => logger.error({ err: error }, 'the new certificate cannot be used; the old one stays'),
+      })
+    }
+    await listen(server, address)
+  }
+
+  async function close(now?: AbortSignal): Promise<void> {
+    stopping = true
+    // No newcomers from here on; those who are here get their goodbyes, and what was published before goes out first.
+    const gone = server === undefined ? Promise.resolve() : new Promise<void>((resolve) => server?.close(() => resolve()))
+    tlsWatch?.stop()
+    sweep()
+    stats.stop()
+    kit.turn.flush()
+    const deadline = new AbortController()
+    const abort = (): void => deadline.abort()
+    const cancel = clock.after(limits.drainTime, abort)
+    if (now?.aborted === true) abort()
+    now?.addEventListener('abort', abort, { once: true })
+    await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
+    hub.stop()
+    server?.closeIdleConnections()
+    // A request that is still on its way may end by itself until the deadline.
+    if (deadline.signal.aborted) server?.closeAllConnections()
+    else deadline.signal.addEventListener('abort', () => server?.closeAllConnections(), { once: true })
+    await gone
+    cancel()
+  }
+
+  return {
+    hub: createPublicHub(hub, meter),
+    options,
+    get url() { return urlOf(server, address, options.tlsCert !== '') },
+    get open() { return !isLocalAddress(address) && openToAll(options.rules) },
+    async listen() {
+      await start()
+      try {
+        await openPort()
+      } catch (error) {
+        throw new WaystationError('listen_failed', (error as Error).message, error instanceof ListenError ? error.cause : error)
+      }
+    },
+    async attach(other, { prefix = '/' } = {}) {
+      await start()
+      return attachTo(other as HttpServer, prefix, dispatch)
+    },
+    close: (now) => (closing ??= close(now)),
+    pinghubReport: () => stats.report(pinghub.gauges()),
+    [Symbol.asyncDispose]: () => (closing ??= close(AbortSignal.abort())),
+  }
+}
+
+function urlOf(server: HttpServer | TlsServer | undefined, address: ListenAddress, tls: boolean): string {
+  if ('path' in address) return address.path
+  const bound = server?.address() as AddressInfo | null | undefined
+  const host = address.host ?? '127.0.0.1'
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${bound?.port ?? address.port}`
+}

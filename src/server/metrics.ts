@@ -1,0 +1,126 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry, type Metric } from 'prom-client'
+import type { Meter } from '../core/ports.ts'
+
+/** Every metric of the hub. The table is the truth: the registry and `docs/reference/metrics.md` come from it. */
+export const METRICS = {
+  waystation_connections: { type: 'gauge', label: 'transport', help: 'open long-lived connections' },
+  waystation_topics: { type: 'gauge', help: 'topics that somebody subscribes to by name' },
+  waystation_patterns: { type: 'gauge', help: 'patterns that somebody subscribes to' },
+  waystation_log_bytes: { type: 'gauge', help: 'bytes of the messages that the rules keep' },
+  waystation_messages_published_total: { type: 'counter', label: 'transport', help: 'messages that came in' },
+  waystation_published_bytes_total: { type: 'counter', label: 'transport', help: 'bytes of the bodies that came in' },
+  waystation_deliveries_total: { type: 'counter', label: 'transport', help: 'messages written, once for each connection' },
+  waystation_publish_to_write_seconds: { type: 'histogram', label: 'transport', help: 'from the publishing of a message to its write to all, once for each write' },
+  waystation_slow_consumers_total: { type: 'counter', label: 'transport', help: 'connections that were let go because they did not keep up' },
+  waystation_gaps_total: { type: 'counter', label: 'transport', help: 'resumptions that found messages missing' },
+  waystation_connections_refused_total: { type: 'counter', label: 'reason', help: 'connections that were refused by a limit' },
+} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason'; help: string }>
+
+export type MetricName = keyof typeof METRICS
+
+/** Seconds: from a tenth of a millisecond, which a turn of the loop may take, to the seconds of a machine in trouble. */
+const BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5] as const
+
+export interface HubMetrics {
+  readonly meter: Meter
+  refused(reason: string): void
+  /** The whole page, in Prometheus' text form. */
+  page(): Promise<{ contentType: string; text: string }>
+}
+
+/** What is asked for when somebody looks, rather than counted all the time. */
+export interface Gauges {
+  connections(): Record<string, number>
+  topics(): number
+  patterns(): number
+  logBytes(): number
+}
+
+/**
+ * Counting is an addition to a number here; `prom-client` sees the numbers when somebody looks. With a call of its own
+ * for each write, counting would cost a third of a small fan-out.
+ */
+export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubMetrics {
+  const registry = new Registry()
+  const counts = new Map<MetricName, Map<string, number>>()
+  const histograms = new Map<string, { buckets: number[]; sum: number }>()
+
+  function add(metric: MetricName, label: string, amount: number): void {
+    let values = counts.get(metric)
+    if (values === undefined) counts.set(metric, (values = new Map()))
+    values.set(label, (values.get(label) ?? 0) + amount)
+  }
+
+  function observe(label: string, seconds: number): void {
+    let histogram = histograms.get(label)
+    if (histogram === undefined) histograms.set(label, (histogram = { buckets: BUCKETS.map(() => 0).concat(0), sum: 0 }))
+    let i = 0
+    while (i < BUCKETS.length && seconds > (BUCKETS[i] as number)) i++
+    histogram.buckets[i] = (histogram.buckets[i] as number) + 1
+    histogram.sum += seconds
+  }
+
+  const current: Record<string, () => Record<string, number>> = {
+    waystation_connections: () => gauges.connections(),
+    waystation_topics: () => ({ '': gauges.topics() }),
+    waystation_patterns: () => ({ '': gauges.patterns() }),
+    waystation_log_bytes: () => ({ '': gauges.logBytes() }),
+  }
+  for (const [name, { type, help, ...rest }] of Object.entries(METRICS)) {
+    const label = 'label' in rest ? rest.label : undefined
+    const labelNames = label === undefined ? [] : [label]
+    const labels = (value: string): Record<string, string> => (label === undefined ? {} : { [label]: value })
+    if (type === 'histogram') {
+      registry.registerMetric(histogramMetric(name, help, label as string, histograms))
+    } else if (type === 'gauge') {
+      registry.registerMetric(new Gauge({ name, help, labelNames, registers: [], collect() {
+        this.reset()
+        for (const [value, amount] of Object.entries(current[name]?.() ?? {})) this.set(labels(value), amount)
+      } }))
+    } else {
+      registry.registerMetric(new Counter({ name, help, labelNames, registers: [], collect() {
+        this.reset()
+        for (const [value, amount] of counts.get(name as MetricName) ?? []) this.inc(labels(value), amount)
+      } }))
+    }
+  }
+  if (parts.process) collectDefaultMetrics({ register: registry })
+
+  return {
+    meter: {
+      published(transport, bytes) {
+        add('waystation_messages_published_total', transport, 1)
+        add('waystation_published_bytes_total', transport, bytes)
+      },
+      delivered(transport, deliveries, seconds) {
+        add('waystation_deliveries_total', transport, deliveries)
+        observe(transport, seconds)
+      },
+      slow: (transport) => add('waystation_slow_consumers_total', transport, 1),
+      gap: (transport) => add('waystation_gaps_total', transport, 1),
+    },
+    refused: (reason) => add('waystation_connections_refused_total', reason, 1),
+    page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  }
+}
+
+/** A histogram as `prom-client` wants to see one, made from our own numbers. */
+function histogramMetric(name: string, help: string, label: string, from: ReadonlyMap<string, { buckets: number[]; sum: number }>): Metric {
+  const metric = {
+    name,
+    help,
+    get() {
+      const values = [...from].flatMap(([of, { buckets, sum }]) => {
+        let total = 0
+        const rows = buckets.map((count, i) => {
+          total += count
+          return { labels: { [label]: of, le: BUCKETS[i] ?? '+Inf' }, value: total, metricName: `${name}_bucket` }
+        })
+        return [...rows, { labels: { [label]: of }, value: sum, metricName: `${name}_sum` }, { labels: { [label]: of }, value: total, metricName: `${name}_count` }]
+      })
+      return { name, help, type: 'histogram', values, aggregator: 'sum' }
+    },
+    reset() {},
+  }
+  return metric as unknown as Metric
+}

@@ -1,0 +1,35 @@
+import { addressSet, parseAddress } from '../http/address.ts'
+import { createOrigins } from '../http/origin.ts'
+import { envName, flagName, type OptionName, type Options } from './options.ts'
+
+/** What can only be judged of values as a whole. Gives a line for each problem. */
+export function judgeTogether(options: Options, from: Readonly<Record<OptionName, string>>): string[] {
+  const problems: string[] = []
+  const at = (name: OptionName): string => `${from[name]}: ${written(name, from[name])}`
+  const address = parseAddress(options.addr)
+  if (typeof address === 'string') problems.push(`${at('addr')} ${address}`)
+  const attempts: [OptionName, () => unknown][] = [
+    ['origin', () => createOrigins(options.origin)],
+    ['trustedProxies', () => addressSet(options.trustedProxies)],
+  ]
+  for (const [name, attempt] of attempts) {
+    try {
+      attempt()
+    } catch (error) {
+      problems.push(`${at(name)} ${(error as Error).message}`)
+    }
+  }
+  if ((options.tlsCert === '') !== (options.tlsKey === '')) {
+    const missing = options.tlsCert === '' ? 'tlsCert' : 'tlsKey'
+    problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)
+  }
+  if (options.pongDeadline <= options.pingInterval) {
+    problems.push(`${at('pongDeadline')} must be longer than the ping interval of ${options.pingInterval} ms`)
+  }
+  return problems
+}
+
+function written(name: OptionName, source: string): string {
+  if (source === 'command line') return '--' + flagName(name)
+  return source === 'environment' ? envName(name) : name
+}

@@ -1,0 +1,97 @@
+import * as v from 'valibot'
+import { compilePattern } from '../core/pattern.ts'
+import type { Rule } from '../core/rules.ts'
+import { hint } from './nearest.ts'
+import type { Option } from './options.ts'
+
+/** A value that cannot be used. One value may have several faults. */
+export interface Faults {
+  readonly faults: readonly string[]
+}
+
+const SIZES: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1000, kib: 1024, m: 1024 ** 2, mb: 1e6, mib: 1024 ** 2, g: 1024 ** 3, gb: 1e9, gib: 1024 ** 3 }
+const TIMES: Record<string, number> = { '': 1, ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 36e5, d: 864e5 }
+
+/** Reads one value, whether it came as text (environment, flag) or as itself (configuration). */
+export function readValue(option: Option, value: unknown): { value: unknown } | Faults {
+  switch (option.kind) {
+    case 'text': return typeof value === 'string' ? { value } : fault('must be a text')
+    case 'texts': return readTexts(value)
+    case 'switch': return readSwitch(value)
+    case 'choice': return option.choices?.includes(value as string) === true ? { value } : fault(`must be one of ${option.choices?.join(', ')}`)
+    case 'bytes': return readAmount(value, SIZES, 'a size such as 65536, 64KiB or 1MiB', option.min)
+    case 'time': return readAmount(value, TIMES, 'a time such as 500ms, 10s or 5m', option.min)
+    case 'count': return readAmount(value, { '': 1 }, 'a whole number', option.min)
+    case 'rules': return readRules(value)
+    default: return option.kind satisfies never
+  }
+}
+
+function fault(...faults: string[]): Faults {
+  return { faults }
+}
+
+function readTexts(value: unknown): { value: readonly string[] } | Faults {
+  const list = typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : value
+  if (Array.isArray(list) && list.every((one) => typeof one === 'string')) return { value: list }
+  return fault('must be a text or a list of texts')
+}
+
+function readSwitch(value: unknown): { value: boolean } | Faults {
+  if (typeof value === 'boolean') return { value }
+  if (['on', 'true', '1', 'yes'].includes(String(value))) return { value: true }
+  if (['off', 'false', '0', 'no'].includes(String(value))) return { value: false }
+  return fault('must be on or off')
+}
+
+function readAmount(value: unknown, units: Record<string, number>, form: string, min = 0): { value: number } | Faults {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(value).trim())
+  const factor = match === null ? undefined : units[(match[2] as string).toLowerCase()]
+  const amount = match === null || factor === undefined ? Number.NaN : Math.round(Number(match[1]) * factor)
+  if (!Number.isSafeInteger(amount)) return fault(`must be ${form}`)
+  return amount < min ? fault(`must be at least ${min}`) : { value: amount }
+}
+
+const who = v.picklist(['anyone', 'local', 'nobody'])
+const rules = v.array(v.strictObject({
+  topics: v.string(),
+  publish: v.optional(who),
+  subscribe: v.optional(who),
+  keep: v.optional(v.strictObject({ messages: v.pipe(v.number(), v.integer(), v.minValue(0)), age: v.optional(v.union([v.number(), v.string()])) })),
+}))
+const RULE_KEYS = ['topics', 'publish', 'subscribe', 'keep', 'messages', 'age']
+
+function readRules(value: unknown): { value: readonly Rule[] } | Faults {
+  let stated = value
+  if (typeof value === 'string') {
+    try {
+      stated = JSON.parse(value)
+    } catch {
+      return fault('must be JSON: a list of rules')
+    }
+  }
+  const parsed = v.safeParse(rules, stated)
+  if (!parsed.success) return { faults: parsed.issues.map(explain) }
+  const faults: string[] = []
+  const made = parsed.output.map((rule, i): Rule => {
+    try {
+      compilePattern(rule.topics)
+    } catch (error) {
+      faults.push(`[${i}].topics: ${(error as Error).message}`)
+    }
+    const { keep, ...rest } = rule
+    if (keep === undefined) return rest as Rule
+    const age = readAmount(keep.age ?? '1h', TIMES, 'a time such as 10m, 1h or 7d')
+    if ('faults' in age) faults.push(`[${i}].keep.age ${age.faults[0]}`)
+    return { ...rest, keep: { messages: keep.messages, ms: 'value' in age ? age.value : 0 } } as Rule
+  })
+  return faults.length > 0 ? { faults } : { value: made }
+}
+
+function explain(issue: v.BaseIssue<unknown>): string {
+  const where = (issue.path ?? []).map((part) => (typeof part.key === 'number' ? `[${part.key}]` : `.${String(part.key)}`)).join('')
+  const key = String(issue.path?.at(-1)?.key ?? '')
+  if (issue.expected === 'never') return `${where} is no key of a rule${hint(key, RULE_KEYS)}`
+  if (issue.received === 'undefined') return `${where} is missing`
+  return `${where} must be ${issue.expected ?? 'otherwise'}, not ${issue.received}`
+}

@@ -1,0 +1,91 @@
+import { LIMITS, type LimitName } from '../core/limits.ts'
+import type { Rule } from '../core/rules.ts'
+
+/**
+ * Every option, however it is stated: a key of the configuration file, `WAYSTATION_…` in the environment, or a flag. The
+ * table is the truth: types, `--help` and `docs/reference/options.md` come from it.
+ */
+const GENERAL = {
+  addr: { kind: 'text', default: ':8081', value: 'HOST:PORT', help: 'where to listen; :PORT is every interface, /PATH a UNIX socket' },
+  origin: { kind: 'texts', default: [] as readonly string[], value: 'ORIGIN', help: 'a page origin that may connect (https://app.example.com, *.example.com, or *); repeatable; none: no check and no CORS' },
+  rules: { kind: 'rules', default: [] as readonly Rule[], value: 'JSON', help: 'who may publish and subscribe to which topics, and what is kept; usually stated in the configuration file' },
+  tlsCert: { kind: 'text', default: '', value: 'FILE', help: 'certificate chain in PEM; with it the hub speaks HTTPS; read again when it changes' },
+  tlsKey: { kind: 'text', default: '', value: 'FILE', help: 'the private key of the certificate, in PEM' },
+  trustedProxies: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'a proxy (address or CIDR range) whose X-Forwarded-For is believed; repeatable' },
+  dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'everything that is kept on disk; made when first needed' },
+  logLevel: { kind: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], value: 'LEVEL', help: 'how much is logged' },
+  pinghub: { kind: 'switch', default: true, value: 'on|off', help: 'channels over WebSocket, POST and the page' },
+  sse: { kind: 'switch', default: true, value: 'on|off', help: 'channels and /_/sse as server-sent events' },
+  operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
+} as const satisfies Record<string, Option>
+
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', 'code points': 'N' } as const
+
+type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
+const BOUNDS = Object.fromEntries(
+  Object.entries(LIMITS).map(([name, limit]) => [name, {
+    kind: limit.unit === 'bytes' ? 'bytes' : limit.unit === 'ms' ? 'time' : 'count',
+    default: limit.default,
+    min: limit.min,
+    value: UNITS[limit.unit],
+    help: limit.reason,
+  }]),
+) as unknown as LimitOptions
+
+export const OPTIONS: typeof GENERAL & LimitOptions = { ...GENERAL, ...BOUNDS }
+
+export interface Option {
+  readonly kind: 'text' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
+  readonly default: unknown
+  readonly choices?: readonly string[]
+  readonly min?: number
+  /** What stands for the value in the help. */
+  readonly value: string
+  readonly help: string
+}
+
+export type OptionName = keyof typeof OPTIONS
+
+interface ByKind {
+  text: string
+  texts: readonly string[]
+  switch: boolean
+  choice: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  rules: readonly Rule[]
+  bytes: number
+  time: number
+  count: number
+}
+
+/** Everything in force: checked, with the defaults filled in. Times are in milliseconds. */
+export type Options = { readonly [K in OptionName]: ByKind[(typeof OPTIONS)[K]['kind']] }
+
+/** A rule as it is written in a configuration. */
+export interface RuleConfig extends Omit<Rule, 'keep'> {
+  /** Keep the last `messages` messages of each topic, none older than `age` (ms, or '10m', '1h', '7d'). */
+  readonly keep?: { readonly messages: number; readonly age?: number | string }
+}
+
+type Written<K extends OptionName> = (typeof OPTIONS)[K]['kind'] extends 'rules'
+  ? readonly RuleConfig[]
+  : (typeof OPTIONS)[K]['kind'] extends 'bytes' | 'time' | 'count' ? number | string
+  : (typeof OPTIONS)[K]['kind'] extends 'texts' ? readonly string[] | string
+  : Options[K]
+
+/** What a configuration file or an embedding program states. Sizes and times may be texts: '1MiB', '30s'. */
+export type Config = { readonly [K in OptionName]?: Written<K> }
+
+/** Gives the configuration back as it is; its use is that an editor knows the keys. */
+export function defineConfig(config: Config): Config {
+  return config
+}
+
+/** `maxMessageBytes` as a flag: `max-message-bytes`. */
+export function flagName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => '-' + letter.toLowerCase())
+}
+
+/** `maxMessageBytes` in the environment: `WAYSTATION_MAX_MESSAGE_BYTES`. */
+export function envName(name: string): string {
+  return 'WAYSTATION_' + flagName(name).replaceAll('-', '_').toUpperCase()
+}

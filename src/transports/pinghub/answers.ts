@@ -1,0 +1,116 @@
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ERRORS, WaystationError } from '../../core/errors.ts'
+import type { Limits } from '../../core/limits.ts'
+import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
+import type { Topic } from '../../core/topic.ts'
+import { readBody } from '../../http/body.ts'
+import { corsHeaders, PREFLIGHT, type Origins } from '../../http/origin.ts'
+import { replyEmpty, replyText } from '../../http/reply.ts'
+import { onBadBody, type Request } from '../../http/server.ts'
+import { checkHandshake } from '../../http/websocket.ts'
+import { channelTopic } from './channel-path.ts'
+import type { PinghubStats } from './metrics-port.ts'
+import { renderPage } from './page.ts'
+
+const BODY_ERRORS = {
+  unreadable: 'Error: bad request. Unable to read POST body.\n',
+  notText: 'Error: bad request. POST body must be valid Unicode (UTF-8).\n',
+  tooLarge: (max: number) => `Error: message too large. A POST body may have ${max} bytes at most.\n`,
+} as const
+
+interface Parts {
+  readonly limits: Limits
+  readonly origins: Origins
+  readonly stats: PinghubStats
+  readonly meter: Meter
+  readonly identify: (request: Request) => Identity
+  readonly hub: () => HubPort | undefined
+  readonly hasChannel: (topic: Topic) => boolean
+}
+
+/** What a channel path answers without a WebSocket: pinghub, sections 2 to 5. */
+export function createAnswers(parts: Parts): { answer(request: Request, response: ServerResponse): void } {
+  const { limits, origins, stats, identify } = parts
+
+  function answer(request: Request, response: ServerResponse): void {
+    const { message, path } = request
+    if (path.canonical !== undefined) {
+      return replyEmpty(response, 301, { Location: request.base + path.canonical + request.query })
+    }
+    const handshake = checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
+    if (handshake === 0 && message.method === 'OPTIONS' && isPreflight(message)) return preflight(message, response)
+    if (handshake === 0 && message.method !== 'GET' && message.method !== 'POST') return replyEmpty(response, 405)
+    const channel = channelTopic(path, limits.maxPathLength)
+    if ('error' in channel) return replyText(response, 400, channel.error)
+    if (handshake !== 0) return refuseHandshake(request, response, channel.topic, handshake)
+    if (message.method === 'GET') return page(request, response)
+    post(request, response, channel.topic).catch(() => response.destroy())
+  }
+
+  function refuseHandshake(request: Request, response: ServerResponse, topic: Topic, status: number | undefined): void {
+    const hub = parts.hub()
+    if (status !== undefined) {
+      const phrase = { 400: 'Bad Request', 403: 'Forbidden', 405: 'Method Not Allowed' }[status] ?? ''
+      return replyText(response, status, `${phrase}\n`, { 'Sec-Websocket-Version': '13' })
+    }
+    if (hub === undefined) return refuse(response, new WaystationError('stopped'))
+    if (!hub.may('subscribe', topic, identify(request))) return refuse(response, new WaystationError('forbidden'))
+    refuse(response, new WaystationError('bad_cursor', 'in ?since='))
+  }
+
+  function isPreflight(message: IncomingMessage): boolean {
+    const { origin } = message.headers
+    return origin !== undefined && message.headers['access-control-request-method'] !== undefined && origins.stated && origins.allows(origin)
+  }
+
+  function preflight(message: IncomingMessage, response: ServerResponse): void {
+    replyEmpty(response, 204, { ...corsHeaders(origins, message.headers.origin), ...PREFLIGHT })
+  }
+
+  function page(request: Request, response: ServerResponse): void {
+    const { html, headers } = renderPage(request.path.text ?? '')
+    response.writeHead(200, headers)
+    response.end(html)
+  }
+
+  async function post(request: Request, response: ServerResponse, topic: Topic): Promise<void> {
+    const cors = corsHeaders(origins, request.message.headers.origin)
+    const by = identify(request)
+    const hub = parts.hub()
+    if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
+    if (!hub.may('publish', topic, by)) return refuse(response, new WaystationError('forbidden'), cors)
+    onBadBody(request.message, BODY_ERRORS.unreadable)
+    const body = await readBody(request.message, response, limits.maxMessageBytes)
+    if (body === 'aborted') return
+    if (body === 'too_large') {
+      return replyText(response, 413, BODY_ERRORS.tooLarge(limits.maxMessageBytes), { ...cors, Connection: 'close' })
+    }
+    if (!isUtf8(body)) return replyText(response, 400, BODY_ERRORS.notText, cors)
+    stats.count('postmsgs', 1)
+    if (!parts.hasChannel(topic)) stats.count('drops', 1)
+    // An empty body is taken, and goes to nobody.
+    if (body.length === 0) return replyText(response, 200, 'OK\n', cors)
+    parts.meter.published('pinghub', body.length)
+    try {
+      const published = hub.publish({ topic, body, contentType: 'text/plain; charset=utf-8', text: true }, by)
+      const receipt = published instanceof Promise ? await published : published
+      replyText(response, 200, 'OK\n', { ...cors, ...receiptHeaders(receipt) })
+    } catch (error) {
+      refuse(response, error, cors)
+    }
+  }
+
+  return { answer }
+}
+
+/** What a publisher is told beside pinghub's `OK`. */
+function receiptHeaders({ message, subscribers }: Receipt): Record<string, string | number> {
+  return { 'Waystation-Epoch': message.epoch, 'Waystation-Offset': message.offset, 'Waystation-Subscribers': subscribers }
+}
+
+/** The one place where an error of the hub becomes an answer of this transport. */
+function refuse(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
+  if (!(error instanceof WaystationError)) return replyText(response, 500, 'Error: the message could not be handled.\n', headers)
+  replyText(response, error.status, `Error: ${error.code}. ${ERRORS[error.code].text}.\n`, headers)
+}

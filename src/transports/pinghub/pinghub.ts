@@ -1,0 +1,145 @@
+import { isUtf8 } from 'node:buffer'
+import type { Cursor } from '../../core/cursor.ts'
+import { formatCursor, parseCursor } from '../../core/cursor.ts'
+import { placeEnvelope } from '../../core/envelope.ts'
+import { createReplay, type Encoder } from '../../core/fan-out.ts'
+import { createFanOuts } from '../../core/fan-outs.ts'
+import { exactly } from '../../core/interest.ts'
+import type { HubPort, Identity, Transport } from '../../core/ports.ts'
+import type { Topic } from '../../core/topic.ts'
+import type { TransportKit } from '../../core/transport-kit.ts'
+import { sayGoodbye } from '../../http/goodbye.ts'
+import type { Origins } from '../../http/origin.ts'
+import type { Request, Route } from '../../http/server.ts'
+import { rawReply } from '../../http/reply.ts'
+import { checkHandshake, CLOSE, createWebSocketAcceptor, type WebSocketConnection } from '../../http/websocket.ts'
+import { frame, TEXT } from '../../protocol/websocket/frame.ts'
+import { createAnswers } from './answers.ts'
+import { channelTopic } from './channel-path.ts'
+import { bare, json } from './encoders.ts'
+import type { PinghubStats } from './metrics-port.ts'
+
+export interface PinghubOptions {
+  readonly kit: TransportKit
+  readonly origins: Origins
+  /** Asks for a place for one long-lived connection; gives what returns it, or the status that refuses. */
+  readonly admit: (request: Request) => (() => void) | number
+  readonly stats: PinghubStats
+  readonly identify: (request: Request) => Identity
+}
+
+export interface Pinghub extends Transport {
+  readonly route: Route
+  /** Connected WebSockets, and channels that have any. */
+  gauges(): { channels: number; websockets: number }
+}
+
+const CONTENT_TYPE = 'text/plain; charset=utf-8'
+
+/** The pinghub protocol: the path is the channel, WebSocket both ways, POST to publish, a page for people. */
+export function createPinghub(options: PinghubOptions): Pinghub {
+  const { kit, origins, admit, stats, identify } = options
+  const { limits, meter } = kit
+  const acceptor = createWebSocketAcceptor(limits, kit.wheel)
+  const connections = new Set<WebSocketConnection>()
+  const fanOuts = createFanOuts(kit, 'pinghub', (deliveries) => stats.count('sends', deliveries))
+  let hub: HubPort | undefined
+
+  const answers = createAnswers({ limits, origins, stats, meter, identify, hub: () => hub, hasChannel: (topic) => fanOuts.has(exactly(topic)) })
+
+  function originAllowed(origin: string): boolean {
+    return !origins.stated || origins.allows(origin)
+  }
+
+  function upgrades(request: Request): boolean {
+    if (hub === undefined || request.path.canonical !== undefined) return false
+    const channel = channelTopic(request.path, limits.maxPathLength)
+    if ('error' in channel) return false
+    if (checkHandshake(request.message, originAllowed) !== undefined) return false
+    return since(request) !== 'bad' && hub.may('subscribe', channel.topic, identify(request))
+  }
+
+  function upgrade(request: Request, socket: Parameters<NonNullable<Route['upgrade']>>[1], head: Buffer): void {
+    const channel = channelTopic(request.path, limits.maxPathLength)
+    const place = admit(request)
+    if (typeof place === 'number' || 'error' in channel || hub === undefined) {
+      rawReply(socket, typeof place === 'number' ? place : 503)
+      return
+    }
+    const { topic } = channel
+    const identity = identify(request)
+    const from = since(request)
+    const encoder = new URLSearchParams(request.query).get('format') === 'json' ? json : bare
+    let leave = (): void => {}
+    const connection = acceptor.accept(request.message, socket, head, {
+      message: (data, binary) => receive(connection as WebSocketConnection, topic, identity, data, binary),
+      closed() {
+        connections.delete(connection as WebSocketConnection)
+        leave()
+        place()
+      },
+    })
+    if (connection === undefined) return place()
+    connections.add(connection)
+    // Everything from the 101 to here is one step for the event loop, so no message can come in between.
+    leave = typeof from === 'object' ? catchUp(connection, topic, from, encoder) : fanOuts.join(hub, exactly(topic), encoder, connection)
+    if (encoder === json && from === undefined) connection.write(frame(TEXT, placeEnvelope(hub.cursor)))
+  }
+
+  function catchUp(connection: WebSocketConnection, topic: Topic, after: Cursor, encoder: Encoder): () => void {
+    const port = hub as HubPort
+    const replay = createReplay({ member: connection, encoder, clock: kit.clock })
+    let leave = port.resume(exactly(topic), after, {
+      count: 1,
+      deliver: replay.deliver,
+      room: replay.room,
+      gap(from, to) {
+        meter.gap('pinghub')
+        replay.flush()
+        const form = encoder.gap(from, to)
+        if (form !== undefined) connection.write(form)
+        else connection.close(CLOSE.gone, `gap: messages are lost; live is at ${formatCursor(port.cursor)}`)
+      },
+      live() {
+        replay.flush()
+        leave = fanOuts.join(port, exactly(topic), encoder, connection)
+      },
+    })
+    return () => leave()
+  }
+
+  function receive(connection: WebSocketConnection, topic: Topic, by: Identity, data: Buffer, binary: boolean): void {
+    // Text was checked by the receiver. An empty message is a keep-alive: it goes to nobody.
+    if (data.length === 0 || hub === undefined) return
+    if (binary && !isUtf8(data)) return connection.close(CLOSE.notText, 'a message must be valid UTF-8')
+    if (!hub.may('publish', topic, by)) return connection.close(CLOSE.forbidden, 'a rule does not allow publishing here')
+    stats.count('websocketmsgs', 1)
+    meter.published('pinghub', data.length)
+    const failed = (): void => connection.close(CLOSE.tryLater, 'the message could not be taken')
+    try {
+      const published = hub.publish({ topic, body: data, contentType: CONTENT_TYPE, text: true }, by)
+      if (published instanceof Promise) published.catch(failed)
+    } catch {
+      failed()
+    }
+  }
+
+  /** The cursor of `?since=`; `undefined` without one, 'bad' when it is none. */
+  function since(request: Request): Cursor | 'bad' | undefined {
+    const text = new URLSearchParams(request.query).get('since')
+    return text === null ? undefined : (parseCursor(text) ?? 'bad')
+  }
+
+  return {
+    name: 'pinghub',
+    route: { takes: () => true, answer: answers.answer, upgrades, upgrade },
+    gauges: () => ({ channels: fanOuts.size, websockets: connections.size }),
+    async start(port) {
+      hub = port
+    },
+    async stop(deadline) {
+      hub = undefined
+      await sayGoodbye(connections, limits.drainTime * 0.8, deadline, kit.clock.after)
+    },
+  }
+}

@@ -1,0 +1,32 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+
+/*
+ * Real programs that some tests need and a newcomer may not have. A test says `test('…', needs(NGINX), …)`: it is skipped
+ * with the reason where the part is missing. `.ci/run` installs them all, and fails if anything was skipped.
+ */
+export interface Part {
+  readonly name: string
+  readonly path: string | undefined
+  readonly install: string
+}
+
+function find(name: string, candidates: readonly string[]): string | undefined {
+  const known = candidates.find((path) => existsSync(path))
+  if (known !== undefined) return known
+  const found = spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' })
+  return found.status === 0 ? found.stdout.trim() : undefined
+}
+
+export const CHROMIUM: Part = {
+  name: 'Chromium',
+  path: process.env['CHROMIUM'] ?? find('chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']),
+  install: 'apt-get install chromium, or set CHROMIUM to a browser',
+}
+
+export const NGINX: Part = { name: 'nginx', path: find('nginx', ['/usr/sbin/nginx']), install: 'apt-get install nginx' }
+
+/** The options of a test that needs a part. */
+export function needs(part: Part): { skip: string | false } {
+  return { skip: part.path === undefined ? `${part.name} is missing: ${part.install}` : false }
+}

@@ -1,0 +1,11 @@
+import type { TestContext } from 'node:test'
+import { createServer, type WaystationServer, type Config } from '../../src/index.ts'
+
+/** A hub on a free loopback port, stopped when the test ends. Quiet unless the test says otherwise. */
+export async function startServer(t: TestContext, config: Config = {}): Promise<WaystationServer & { port: number; ws: string }> {
+  const server = createServer({ addr: '127.0.0.1:0', logLevel: 'silent', ...config })
+  await server.listen()
+  t.after(() => server.close(AbortSignal.abort()))
+  const port = server.url.startsWith('/') ? 0 : Number(new URL(server.url).port)
+  return Object.assign(server, { port, ws: server.url.replace(/^http/, 'ws') })
+}
