@@ -1,10 +1,10 @@
 import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
 import { WaystationError } from '../core/errors.ts'
-import { listen } from '../http/listen.ts'
 import { effective, fromProgram } from '../server/config.ts'
 import { compose } from '../server/create-server.ts'
-import { createMetricsPort } from '../transports/pinghub/metrics-port.ts'
+import { listenPinghubMetrics } from '../server/pinghub-metrics.ts'
 import { helpOf, type Command, type Io } from './command.ts'
 import { parseFlags } from './flags.ts'
 import { stopped } from './serve.ts'
@@ -25,30 +25,42 @@ export const pinghub: Command = {
     // One dash before a long name is how the flags of the original are written.
     const own = flagsOf(args.map((arg) => arg.replace(/^-(?=[a-z]{2,})/, '--')), io)
     if (own === undefined) return 2
-    const origin = own['origin'] ?? ''
-    if (origin !== '' && (!/^[a-z][a-z0-9+.-]*:\/\/[^*]/i.test(origin))) {
-      throw new WaystationError('config_invalid', `-origin=${origin}: write scheme://host[:port], for example -origin=https://ws.example.com`)
+    try {
+      await run(settings(own), io)
+      return 0
+    } catch (error) {
+      // With the original, 2 is for flags that it does not know, 1 for values that it cannot use.
+      if (!(error instanceof WaystationError)) throw error
+      io.err.write(`waystation pinghub: ${error.message}\n`)
+      return 1
     }
-    const mport = Number(own['mport'] ?? 8082)
-    if (!Number.isInteger(mport) || mport < 0 || mport > 65_535) throw new WaystationError('config_invalid', `-mport=${own['mport']}: must be a port`)
-    const log = own['log']?.startsWith('/') === true ? await openLog(own['log']) : undefined
-    const { options } = effective([fromProgram({
-      addr: own['addr'] ?? ':8081', origin: origin === '' ? [] : [origin], sse: false, operations: false, logLevel: 'silent',
-    })])
-    const server = compose(options)
-    await server.listen()
-    const metrics = createMetricsPort(() => server.pinghubReport())
-    await listen(metrics, { host: '127.0.0.1', port: mport }).catch(async (error: Error) => {
-      await server.close(AbortSignal.abort())
-      throw new WaystationError('listen_failed', `metrics: ${error.message}`, error)
-    })
-    log?.(`pinghub protocol served on ${options.addr}, pid ${process.pid}`)
-    await stopped(io.stop)
-    metrics.close()
-    await server.close()
-    log?.(`stopped, pid ${process.pid}`)
-    return 0
   },
+}
+
+async function run({ addr, origin, mport, log: file }: ReturnType<typeof settings>, io: Io): Promise<void> {
+  const log = file === undefined ? undefined : await openLog(file)
+  const { options } = effective([fromProgram({ addr, origin, sse: false, operations: false, logLevel: 'silent' })])
+  const server = compose(options)
+  await server.listen()
+  const metrics = await listenPinghubMetrics(mport, () => server.pinghubReport()).catch(async (error: WaystationError) => {
+    await server.close(AbortSignal.abort())
+    throw new WaystationError('listen_failed', error.detail.replace('--addr', '-mport'), error)
+  })
+  log?.(`pinghub protocol on ${server.url}, metrics on 127.0.0.1:${(metrics.address() as AddressInfo).port}, pid ${process.pid}`)
+  await stopped(io.stop)
+  metrics.close()
+  await server.close()
+  log?.(`stopped, pid ${process.pid}`)
+}
+
+/** What pinghub's flags state, with its defaults. A relative log file counts as none, as with the original. */
+export function settings(own: Readonly<Record<string, string>>): { addr: string; origin: string[]; mport: number; log: string | undefined } {
+  const { addr = ':8081', origin = '', mport = '8082', log } = own
+  if (origin !== '' && !/^[a-z][a-z0-9+.-]*:\/\/[^*]/i.test(origin)) {
+    throw new WaystationError('config_invalid', `-origin=${origin}: write scheme://host[:port], for example -origin=https://ws.example.com`)
+  }
+  if (!/^\d{1,5}$/.test(mport) || Number(mport) > 65_535) throw new WaystationError('config_invalid', `-mport=${mport}: must be a port`)
+  return { addr, origin: origin === '' ? [] : [origin], mport: Number(mport), log: log?.startsWith('/') === true ? log : undefined }
 }
 
 function flagsOf(args: readonly string[], io: Io): Record<string, string> | undefined {

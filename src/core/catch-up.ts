@@ -55,6 +55,8 @@ export function catchUp(parts: {
 
   /** Hands one on when there is room; `false` when the subscription has ended meanwhile. */
   async function hand(message: Message): Promise<boolean> {
+    // What was handed on last, or the gap before it, may have made an end.
+    if (ended) return false
     const room = late.room()
     if (room !== undefined) await room
     if (ended) return false
@@ -72,9 +74,11 @@ export function catchUp(parts: {
       // What is held was published after the join, so it is newer than the place the gap ends at.
       const first = held[0]
       const to = { epoch: log.epoch, offset: first === undefined ? routed() : first.offset - 1 }
+      // A log may show more than was routed. What it showed is not told again, and what is behind it comes by the router.
+      if (at.epoch === to.epoch && at.offset >= to.offset && at.offset <= log.head) return true
       late.gap(at, to)
       at = to
-      return true
+      return !ended
     }
     for await (const message of history) if (!(await hand(message))) return false
     return true
@@ -89,6 +93,7 @@ export function catchUp(parts: {
         heldBytes = 0
         for (const message of batch) if (!(await hand(message))) return
       }
+      if (ended) return
       if (overflowed) continue
       // A log that is slower than its router's order may have shown more than was routed: wait until that has passed.
       if (at.epoch === log.epoch && at.offset > routed()) {

@@ -7,7 +7,6 @@ export const ERRORS = {
   bad_pattern: { status: 400, text: 'the topic pattern cannot be used' },
   bad_request: { status: 400, text: 'the request cannot be understood' },
   forbidden: { status: 403, text: 'a rule does not allow this' },
-  not_found: { status: 404, text: 'there is nothing here' },
   gap: { status: 410, text: 'messages after the cursor are no longer there' },
   message_too_large: { status: 413, text: 'the message is larger than the limit' },
   too_many_topics: { status: 400, text: 'more topics than one stream may carry' },

@@ -48,6 +48,7 @@ export function createFanOut(parts: {
   const members: Member[] = []
   let pending: Message[] = []
   let pendingSince = 0
+  let joining = false
 
   const self: FanOut & Flushable = {
     get count() { return members.length },
@@ -62,7 +63,10 @@ export function createFanOut(parts: {
       if (form !== undefined) writeToAll(form)
     },
     add(member) {
+      // This flush may let the last member go, but somebody is here again before anyone could be told that nobody is.
+      joining = true
       flush()
+      joining = false
       member.slot = members.push(member) - 1
     },
     remove(member) {
@@ -73,7 +77,7 @@ export function createFanOut(parts: {
         last.slot = member.slot
       }
       member.slot = -1
-      if (members.length === 0) events.empty()
+      if (members.length === 0 && !joining) events.empty()
     },
     members: () => members,
     flush,
@@ -84,23 +88,26 @@ export function createFanOut(parts: {
     const messages = pending
     pending = []
     if (members.length === 0) return
-    const count = members.length
-    writeToAll(joined(encoder, messages))
-    events.delivered(count * messages.length, (clock.monotonic() - pendingSince) / 1000)
+    const written = writeToAll(joined(encoder, messages))
+    if (written > 0) events.delivered(written * messages.length, (clock.monotonic() - pendingSince) / 1000)
   }
 
-  function writeToAll(buffer: Buffer): void {
+  /** Gives to how many it was written. */
+  function writeToAll(buffer: Buffer): number {
+    let written = 0
     // Backwards, because an eviction puts the last member, which has had its write, into the free slot.
     for (let i = members.length - 1; i >= 0; i--) {
       const member = members[i] as Member
       if (member.pendingBytes <= maxPendingBytes) {
         member.write(buffer)
+        written++
         continue
       }
       self.remove(member)
       events.slow()
       member.evict()
     }
+    return written
   }
 
   return self
@@ -147,8 +154,8 @@ export function createReplay(parts: { member: Sink; encoder: Encoder; clock: Clo
       if (size < BATCH_BYTES) return undefined
       flush()
       const turn = new Promise<void>((resolve) => clock.endOfTurn(resolve))
-      const room = member.room()
-      return room === undefined ? turn : turn.then(() => room)
+      // Both are waited for from now on: a member that ends before the turn does must not leave a rejection to nobody.
+      return Promise.all([turn, member.room()]).then(() => {})
     },
     flush,
   }

@@ -4,8 +4,11 @@ import { topicIsText, type Topic } from './topic.ts'
 /**
  * A glob over topics. `*` is any run of code points, `/` included, also none; `?` is one code point; `[abc]`, `[a-c]`
  * and `[!a]` are sets (`]` first in a set is a member, an unclosed `[` is a plain `[`); a whole segment `**` before a
- * slash also matches no segment at all (`**` + `/b` matches `b`). There is no escape sign and `^` is a plain member:
- * every topic that a Python `fnmatch` or `glob` filter would let through is matched here.
+ * slash also matches no segment at all (`**` + `/b` matches `b`). There is no escape sign and `^` is a plain member.
+ *
+ * What a Python `fnmatch` or `glob` filter lets through is matched here too, so that a client may filter again by those.
+ * Two oddities of theirs are left out: `glob` takes no `/` into a set, and `fnmatch` negates `[b-a!c]`, because the `!`
+ * comes first once the empty range is gone.
  */
 export interface Pattern {
   readonly source: string

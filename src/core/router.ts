@@ -16,14 +16,17 @@ export interface Router {
   match(topic: Topic): readonly Subscriber[]
 }
 
+/** Subscribers, and how many joins of each stand: whoever has joined twice stays until it has left twice. */
+type Members = Map<Subscriber, number>
+
 interface PatternEntry {
   readonly pattern: Pattern
-  readonly subscribers: Set<Subscriber>
+  readonly members: Members
 }
 
-/** Joins and leaves touch the set; the list is made again by the first match after them. */
+/** Joins and leaves touch the members; the list is made again by the first match after them. */
 interface Group {
-  readonly members: Set<Subscriber>
+  readonly members: Members
   list: readonly Subscriber[] | undefined
 }
 
@@ -36,36 +39,36 @@ export function createRouter(): Router {
 
   function addTopic(topic: Topic, subscriber: Subscriber): void {
     let group = exact.get(topic)
-    if (group === undefined) exact.set(topic, (group = { members: new Set(), list: undefined }))
-    group.members.add(subscriber)
+    if (group === undefined) exact.set(topic, (group = { members: new Map(), list: undefined }))
+    addTo(group.members, subscriber)
     group.list = undefined
   }
   function removeTopic(topic: Topic, subscriber: Subscriber): void {
     const group = exact.get(topic)
     if (group === undefined) return
-    group.members.delete(subscriber)
+    takeFrom(group.members, subscriber)
     group.list = undefined
     if (group.members.size === 0) exact.delete(topic)
   }
   function named(topic: Topic): readonly Subscriber[] {
     const group = exact.get(topic)
     if (group === undefined) return NOBODY
-    return (group.list ??= [...group.members])
+    return (group.list ??= [...group.members.keys()])
   }
   function addPattern(pattern: Pattern, subscriber: Subscriber): void {
     let entry = entries.get(pattern.source)
     if (entry === undefined) {
-      entry = { pattern, subscribers: new Set() }
+      entry = { pattern, members: new Map() }
       entries.set(pattern.source, entry)
       tree.add(pattern.prefix, entry)
     }
-    entry.subscribers.add(subscriber)
+    addTo(entry.members, subscriber)
   }
   function removePattern(pattern: Pattern, subscriber: Subscriber): void {
     const entry = entries.get(pattern.source)
     if (entry === undefined) return
-    entry.subscribers.delete(subscriber)
-    if (entry.subscribers.size > 0) return
+    takeFrom(entry.members, subscriber)
+    if (entry.members.size > 0) return
     entries.delete(pattern.source)
     tree.remove(pattern.prefix, entry)
   }
@@ -91,9 +94,19 @@ export function createRouter(): Router {
       tree.walk(topic, (entry) => {
         if (!entry.pattern.matches(topic)) return
         all ??= new Set(byName)
-        for (const subscriber of entry.subscribers) all.add(subscriber)
+        for (const subscriber of entry.members.keys()) all.add(subscriber)
       })
       return all === undefined ? byName : [...all]
     },
   }
+}
+
+function addTo(members: Members, subscriber: Subscriber): void {
+  members.set(subscriber, (members.get(subscriber) ?? 0) + 1)
+}
+
+function takeFrom(members: Members, subscriber: Subscriber): void {
+  const left = (members.get(subscriber) ?? 1) - 1
+  if (left === 0) members.delete(subscriber)
+  else members.set(subscriber, left)
 }

@@ -28,6 +28,13 @@ export function isLoopback(address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback'
 }
 
+/** A hop of `X-Forwarded-For` without the port that some proxies write; `unknown` when it is no IP address. */
+export function plainAddress(hop: string): string {
+  const match = /^\s*(?:\[([^\]]*)\](?::\d+)?|(\d[\d.]*):\d+|([^\s]*))\s*$/.exec(hop)
+  const address = match?.[1] ?? match?.[2] ?? match?.[3] ?? ''
+  return ipaddr.isValid(address) ? address : 'unknown'
+}
+
 /** The address a limit is counted for: IPv4 as it is, IPv6 by its /64, which is what one customer gets. */
 export function countedAddress(address: string): string {
   if (!ipaddr.isValid(address)) return address

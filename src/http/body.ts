@@ -13,13 +13,17 @@ export function readBody(request: IncomingMessage, response: ServerResponse, lim
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let size = 0
-    request.on('data', (chunk: Buffer) => {
+    const onData = (chunk: Buffer): void => {
       size += chunk.length
-      if (size > limit) {
-        request.pause()
-        resolve('too_large')
-      } else chunks.push(chunk)
-    })
+      if (size <= limit) {
+        chunks.push(chunk)
+        return
+      }
+      request.off('data', onData)
+      request.pause()
+      resolve('too_large')
+    }
+    request.on('data', onData)
     request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)))
     request.on('error', () => resolve('aborted'))
     request.on('close', () => resolve('aborted'))

@@ -21,7 +21,7 @@ export async function sayGoodbye(
   const steps = Math.max(1, Math.floor(spreadMs / STEP_MS))
   const perStep = Math.ceil(all.length / steps)
   const cut = (): void => {
-    for (const one of [...open]) one.destroy()
+    for (const one of open) one.destroy()
   }
   if (deadline.aborted) cut()
   deadline.addEventListener('abort', cut, { once: true })

@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+
 /** Which pages elsewhere may use the hub from a browser. */
 export interface Origins {
   /** Whether any was stated. Without one, every origin may open a WebSocket, and no CORS header is sent. */
@@ -40,15 +42,24 @@ function parseOrigin(text: string): Matcher {
     origin.protocol === wanted.protocol && origin.port === wanted.port && origin.hostname.endsWith('.' + wanted.hostname)
 }
 
-/** The CORS headers for a response to this origin; none when it is not allowed or none was stated. */
+/**
+ * The CORS headers for a response to this origin. Where any origin was stated, the answer depends on who asks, and says
+ * so also to those who ask without one: a cache must not give theirs to a page.
+ */
 export function corsHeaders(origins: Origins, origin: string | undefined): Record<string, string> {
-  if (!origins.stated || origin === undefined) return {}
-  if (!origins.allows(origin)) return { Vary: 'Origin' }
+  if (!origins.stated) return {}
+  if (origin === undefined || !origins.allows(origin)) return { Vary: 'Origin' }
   return {
     'Access-Control-Allow-Origin': origin,
     'Access-Control-Expose-Headers': 'Waystation-Epoch, Waystation-Offset, Waystation-Subscribers',
     Vary: 'Origin',
   }
+}
+
+/** Whether this is a preflight of an origin that may go on. To others there is nothing to say. */
+export function isPreflight(origins: Origins, { method, headers }: Pick<IncomingMessage, 'method' | 'headers'>): boolean {
+  if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return false
+  return origins.stated && headers.origin !== undefined && origins.allows(headers.origin)
 }
 
 /** The further headers that answer a preflight. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { isLoopback, type AddressSet } from './address.ts'
+import type { Server, Socket } from 'node:net'
+import { isLoopback, plainAddress, type AddressSet } from './address.ts'
 
 /** Who is at the other end of a request. */
 export interface Peer {
@@ -9,22 +10,40 @@ export interface Peer {
   readonly local: boolean
 }
 
-const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'] as const
+const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'] as const
+
+/**
+ * The address at the other end of a connection: `unix` for a UNIX socket. A TCP connection that was reset before anyone
+ * looked has no address any more, though its bytes are still read; it is `gone`, and must not pass for a UNIX socket.
+ */
+export function directAddress(socket: Socket): string {
+  if (socket.remoteAddress !== undefined) return socket.remoteAddress
+  const { server } = socket as Socket & { server?: Server }
+  return typeof server?.address() === 'string' ? 'unix' : 'gone'
+}
 
 /**
  * The peer of a request. `X-Forwarded-For` is believed only from a trusted proxy, and only back to the first address
  * that is not one itself. A request from this machine that carries any forwarding header is not local: it most likely
- * came through a proxy that nobody told the hub about.
+ * came through a proxy that nobody told the hub about. Nor is one that a browser here sends for a page from elsewhere.
  */
 export function peerOf(request: IncomingMessage, trusted: AddressSet): Peer {
-  const direct = request.socket.remoteAddress ?? 'unix'
+  const direct = directAddress(request.socket)
   const forwarded = request.headers['x-forwarded-for']
   const viaTrusted = direct === 'unix' || trusted.has(direct)
   if (typeof forwarded === 'string' && viaTrusted) {
-    const hops = forwarded.split(',').map((hop) => hop.trim())
+    const hops = forwarded.split(',').map(plainAddress)
     const client = hops.findLast((hop) => !trusted.has(hop)) ?? hops[0] ?? direct
     return { address: client, local: false }
   }
   const bare = !FORWARDING.some((name) => request.headers[name] !== undefined)
-  return { address: direct, local: bare && (direct === 'unix' || isLoopback(direct)) }
+  return { address: direct, local: bare && fromHere(request.headers.origin) && (direct === 'unix' || isLoopback(direct)) }
+}
+
+/** Whether no page speaks, or one that was served on this machine. */
+function fromHere(origin: string | undefined): boolean {
+  if (origin === undefined) return true
+  if (!URL.canParse(origin)) return false
+  const { hostname } = new URL(origin)
+  return hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }

@@ -1,4 +1,4 @@
-import { STATUS_CODES, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
+import { STATUS_CODES, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 const PLAIN = 'text/plain; charset=utf-8'
@@ -10,6 +10,22 @@ export function replyText(response: ServerResponse, status: number, text: string
   response.end(text)
 }
 
+const LINGER_MS = 2_000
+
+/**
+ * A text answer to a request whose body is not wanted, and the connection ends. What still comes is read away first, because
+ * closing on unread bytes takes the answer back from a client that is still sending. A client that sends nothing
+ * more is waited for two seconds; one that never stops is ended by the request time.
+ */
+export function replyUnread(request: IncomingMessage, response: ServerResponse, status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
+  const safety = { 'Content-Type': PLAIN, 'X-Content-Type-Options': 'nosniff', 'Content-Length': Buffer.byteLength(text) }
+  response.writeHead(status, { ...safety, ...headers, Connection: 'close' })
+  response.write(text)
+  request.on('end', () => response.end())
+  request.socket.setTimeout(LINGER_MS)
+  request.resume()
+}
+
 /** An answer without a body. */
 export function replyEmpty(response: ServerResponse, status: number, headers: OutgoingHttpHeaders = {}): void {
   response.writeHead(status, status === 204 ? headers : { 'Content-Length': 0, ...headers })
@@ -18,6 +34,8 @@ export function replyEmpty(response: ServerResponse, status: number, headers: Ou
 
 /** An answer where no response object exists any more, or none yet: written by hand, and the connection ends. */
 export function rawReply(socket: Duplex, status: number, text = `${status} ${STATUS_CODES[status] ?? ''}`): void {
+  // Node has let go of the socket after an upgrade: without a listener, a peer that resets it would end the process.
+  socket.on('error', () => {})
   if (!socket.writable) {
     socket.destroy()
     return
@@ -31,4 +49,8 @@ export function rawReply(socket: Duplex, status: number, text = `${status} ${STA
     'Connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${text}`)
+  // Node has let go of some of these sockets: a peer that does not close in turn would keep its half for good.
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS)
+  cut.unref()
+  socket.once('close', () => clearTimeout(cut))
 }

@@ -21,15 +21,18 @@ const LF = 0x0a
 const LINE_END = Buffer.from('\r\n')
 const HEAD_END = Buffer.from('\r\n\r\n')
 
-/** @param maxHead bytes of request line and headers; past it the guard steps aside and the parser answers 431 */
+/** @param maxHead bytes of request line and headers, and of one chunk's own line or the trailers' */
 export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>): RequestGuard {
   let state: State = STATE.line
   let line = ''
   let head: Buffer[] = []
   let headSize = 0
   let left = 0
+  /** The last request of this chunk asks for an upgrade, and whether it gets one is not known yet. */
+  let asked = false
   let unsure = false
-  let off = false
+  /** The chunks are malformed. The parser sees it too and has the better words for it. */
+  let broken = false
 
   /** Reads on in the request line from `at`. Gives where it ends or the chunk does, or a status. */
   function readLine(chunk: Buffer, at: number): { at: number; raw: boolean } | number {
@@ -38,7 +41,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     const piece = chunk.toString('latin1', at, end === -1 ? chunk.length : end)
     const raw = /[\x80-\xff]/.test(piece)
     line += piece
-    if (line.length > maxHead) off = true
+    if (line.length > maxHead) return 431
     if (end === -1) return { at: chunk.length, raw }
     const status = judge(line)
     if (status !== undefined) return status
@@ -58,13 +61,15 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     return methods.has(words[0] as string) ? undefined : 405
   }
 
-  function readHead(chunk: Buffer, at: number): number {
+  /** Gives where the head ends or the chunk does; `undefined` when the head is too long. */
+  function readHead(chunk: Buffer, at: number): number | undefined {
     const bytes = head.length === 0 ? chunk : Buffer.concat([...head, chunk.subarray(at)])
     const start = head.length === 0 ? at - LINE_END.length : 0
     const end = bytes.indexOf(HEAD_END, start)
+    // Counted here, whatever the parser counts: it leaves out what stands between names and values.
+    if (headSize + (end === -1 ? bytes.length : end + HEAD_END.length) - start > maxHead) return undefined
     if (end === -1) {
       head = [bytes.subarray(start)]
-      if (bytes.length - start + headSize > maxHead) off = true
       return chunk.length
     }
     frame(bytes.toString('latin1', start, end + 2))
@@ -77,14 +82,14 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     const chunked = /\r\ntransfer-encoding:[^\r]*chunked/i.test(fields)
     left = length === null ? 0 : Number(length[1])
     state = chunked ? STATE.chunkSize : left > 0 ? STATE.sized : STATE.line
-    if (state === STATE.line && /\r\nupgrade:/i.test(fields)) unsure = true
+    asked = state === STATE.line && /\r\nupgrade:/i.test(fields)
   }
 
-  /** Chunk sizes and trailers are lines too; only their length matters here. */
-  function readChunkLine(chunk: Buffer, at: number): number {
+  /** Chunk sizes and trailers are lines too. Gives where the line ends or the chunk does; `undefined` when it is too long. */
+  function readChunkLine(chunk: Buffer, at: number): number | undefined {
     const end = chunk.indexOf(LF, at)
     line += chunk.toString('latin1', at, end === -1 ? chunk.length : end)
-    if (line.length > maxHead) off = true
+    if (line.length > maxHead) return undefined
     if (end === -1) return chunk.length
     const text = line.trim()
     line = ''
@@ -95,7 +100,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
       // The data is followed by its own line end.
       left = size + 2
       state = size > 0 ? STATE.chunkData : STATE.trailer
-      if (Number.isNaN(size)) off = true
+      broken = Number.isNaN(size)
     }
     return end + 1
   }
@@ -103,21 +108,32 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
   return {
     get unsure() { return unsure },
     feed(chunk) {
+      if (broken) return 400
       const encoded: [from: number, to: number][] = []
-      for (let at = 0; at < chunk.length && !off; ) {
+      // After an upgrade nothing comes here any more: with this chunk it is known that there was none.
+      asked = false
+      for (let at = 0; at < chunk.length && !broken; ) {
         if (state === STATE.line) {
+          unsure ||= asked
           if (unsure) return replaceRaw(chunk, encoded)
           const read = readLine(chunk, at)
           if (typeof read === 'number') return read
           if (read.raw) encoded.push([at, read.at])
           at = read.at
-        } else if (state === STATE.head) at = readHead(chunk, at)
-        else if (state === STATE.sized || state === STATE.chunkData) {
+        } else if (state === STATE.head) {
+          const next = readHead(chunk, at)
+          if (next === undefined) return 431
+          at = next
+        } else if (state === STATE.sized || state === STATE.chunkData) {
           const step = Math.min(left, chunk.length - at)
           left -= step
           at += step
           if (left === 0) state = state === STATE.sized ? STATE.line : STATE.chunkSize
-        } else at = readChunkLine(chunk, at)
+        } else {
+          const next = readChunkLine(chunk, at)
+          if (next === undefined) return 400
+          at = next
+        }
       }
       return replaceRaw(chunk, encoded)
     },

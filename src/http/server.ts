@@ -1,11 +1,11 @@
-import { createServer as createHttp, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttp, METHODS, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttps, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { AddressSet } from './address.ts'
 import type { Admission } from './admission.ts'
 import { decodePath, splitTarget, type RequestPath } from './path.ts'
-import { peerOf, type Peer } from './peer.ts'
+import { directAddress, peerOf, type Peer } from './peer.ts'
 import { rawReply, replyEmpty, replyText } from './reply.ts'
 import { createRequestGuard, type RequestGuard } from './request-guard.ts'
 import type { TlsPair } from './tls.ts'
@@ -38,7 +38,8 @@ export interface HttpBounds {
   readonly keepAliveTimeout: number
 }
 
-const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS)
+// CONNECT would take the connection out of HTTP.
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS.filter((method) => method !== 'CONNECT'))
 
 /** Answers requests by routes; knows nothing of listening. */
 export interface Dispatch {
@@ -66,8 +67,8 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
       if (message.method === 'OPTIONS' && message.url === '*') return replyEmpty(response, 200)
       const found = find(message, base)
       if (typeof found === 'number') {
-        const ending = found === 400 ? { Connection: 'close' } : {}
-        return replyText(response, found, found === 400 ? '400 Bad Request' : 'Not Found\n', ending)
+        if (found === 404) return replyText(response, 404, 'Not Found\n')
+        return replyText(response, found, `${found} ${STATUS_CODES[found]}`, { Connection: 'close' })
       }
       try {
         found.route.answer(found.request, response)
@@ -97,7 +98,10 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
 /** What Node's parser lets pass and should not: each is a way to make two readers of one stream disagree. */
 function flawOf(message: IncomingMessage): number | undefined {
   if (message.httpVersionMajor !== 1) return 505
-  if (message.httpVersion === '1.0' && message.headers['transfer-encoding'] !== undefined) return 400
+  const coding = message.headers['transfer-encoding']
+  if (message.httpVersion === '1.0' && coding !== undefined) return 400
+  // The parser asks only that `chunked` comes last; what is wrapped in it would be taken for the message.
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 501
   let hosts = 0
   const raw = message.rawHeaders
   for (let i = 0; i < raw.length; i += 2) {
@@ -107,11 +111,11 @@ function flawOf(message: IncomingMessage): number | undefined {
   return hosts > 1 ? 400 : undefined
 }
 
-const badBody = new WeakMap<Duplex, string>()
+const badBody = new WeakMap<IncomingMessage, string>()
 
-/** What is answered when the body of the request that is being read on this connection breaks off or is malformed. */
+/** What is answered when the body of this request breaks off or is malformed. */
 export function onBadBody(message: IncomingMessage, text: string): void {
-  badBody.set(message.socket, text)
+  badBody.set(message, text)
 }
 
 /** The HTTP or HTTPS server of the port. Not listening yet. */
@@ -137,19 +141,27 @@ export function createPort(parts: {
   const guards = new WeakMap<Duplex, RequestGuard>()
   const detach = new WeakMap<Duplex, () => void>()
   const turnedAway = new WeakSet<Duplex>()
+  const answeredLast = new WeakSet<Duplex>()
+  /** The answer to the last request of a connection. Answers go out in order, so it is the last to be finished. */
+  const lastAnswer = new WeakMap<Duplex, ServerResponse>()
 
   function request(message: IncomingMessage, response: ServerResponse): void {
     if (turnedAway.has(message.socket)) return
-    // What was let by unseen behind a request for an upgrade that did not happen is not served.
-    if (guards.get(message.socket)?.unsure === true && message.headers.upgrade === undefined) {
-      message.socket.destroy()
-      return
+    if (guards.get(message.socket)?.unsure === true) {
+      // What was let by unseen behind a request for an upgrade that did not happen is not served.
+      if (answeredLast.has(message.socket)) {
+        message.socket.destroy()
+        return
+      }
+      answeredLast.add(message.socket)
+      response.shouldKeepAlive = false
     }
+    lastAnswer.set(message.socket, response)
     dispatch.request(message, response)
   }
 
   function admit(socket: Socket): void {
-    const address = socket.remoteAddress ?? 'unix'
+    const address = directAddress(socket)
     // A trusted proxy speaks for many; those it speaks for are counted by the transports.
     const admitted = admission.admit(trusted.has(address) ? 'unix' : address)
     if (typeof admitted === 'function') {
@@ -164,6 +176,16 @@ export function createPort(parts: {
     else socket.destroy()
   }
 
+  /** Ends a connection with an answer, unless that would come in the middle of another one. */
+  function refuse(socket: Duplex, status: number): void {
+    const last = lastAnswer.get(socket)
+    const reading = last?.req.complete === false ? last.req : undefined
+    const text = status === 405 ? '' : status === 400 && reading !== undefined ? badBody.get(reading) : undefined
+    const unanswered = reading !== undefined && last?.headersSent === false && last.socket !== null
+    if (last === undefined || last.writableFinished || unanswered) rawReply(socket, status, text)
+    else socket.destroy()
+  }
+
   /** Puts the guard between the socket and Node's parser. */
   function guard(socket: Socket): void {
     const [toParser] = socket.listeners('data')
@@ -173,8 +195,9 @@ export function createPort(parts: {
       const passed = one.feed(chunk)
       if (typeof passed !== 'number') toParser.call(socket, passed)
       else {
-        socket.pause()
-        rawReply(socket, passed)
+        detach.get(socket)?.()
+        socket.resume()
+        refuse(socket, passed)
       }
     }
     socket.removeListener('data', toParser as () => void)
@@ -188,25 +211,18 @@ export function createPort(parts: {
   server.on('request', request)
   server.on('checkContinue', request)
   server.on('checkExpectation', (_message, response: ServerResponse) => replyEmpty(response, 417))
-  server.on('connect', (_message, socket: Duplex) => rawReply(socket, 405, ''))
   server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
     detach.get(socket)?.()
     guards.delete(socket)
-    dispatch.upgrade(message, socket, head)
+    // The answer to a request before this one would come in the middle of the WebSocket.
+    if (lastAnswer.get(socket)?.writableFinished === false) socket.destroy()
+    else dispatch.upgrade(message, socket, head)
   })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => answerClientError(error, socket))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    else if (error.code === 'HPE_HEADER_OVERFLOW') refuse(socket, 431)
+    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuse(socket, 408)
+    else refuse(socket, 400)
+  })
   return server
-}
-
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const text = badBody.get(socket)
-  switch (error.code) {
-    case 'HPE_HEADER_OVERFLOW': return rawReply(socket, 431)
-    case 'ERR_HTTP_REQUEST_TIMEOUT': return rawReply(socket, 408)
-    default: return rawReply(socket, 400, text)
-  }
 }

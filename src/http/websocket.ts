@@ -40,8 +40,11 @@ export function checkHandshake(message: IncomingMessage, originAllowed: (origin:
   const asks = tokens(headers.connection).includes('upgrade') && tokens(headers.upgrade).includes('websocket')
   if (!asks) return 0
   if (message.method !== 'GET') return 405
+  // A body before the frames: whoever sits between would have to agree where it ends.
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) return 400
   if (!tokens(headers['sec-websocket-version']).includes('13')) return 400
-  if (headers.origin !== undefined && !originAllowed(headers.origin)) return 403
+  const origin = message.headersDistinct['origin']?.[0]
+  if (origin !== undefined && !originAllowed(origin)) return 403
   return /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '') ? undefined : 400
 }
 
@@ -53,18 +56,25 @@ function tokens(header: string | string[] | undefined): string[] {
 export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker): {
   accept(message: IncomingMessage, socket: Duplex, head: Buffer, events: WebSocketEvents): WebSocketConnection | undefined
 } {
+  const maxPieces = Math.max(1_024, Math.ceil(bounds.maxFrameBytes / 16))
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: bounds.maxFrameBytes,
+    // Each fragment, and each piece that a frame comes in, costs an object many times its size.
+    maxFragments: maxPieces,
+    maxBufferedChunks: maxPieces,
     handleProtocols: () => false,
     closeTimeout: bounds.writeTimeout,
   } as ConstructorParameters<typeof WebSocketServer>[0])
   return {
     accept(message, socket, head, events) {
-      // The library wants the header to be this word alone; the check above has seen that the word is in the list.
+      // The library wants these to be one word each; the check above has seen that the words are in the lists. It refuses
+      // some offers of subprotocols, though none is ever taken.
       message.headers.upgrade = 'websocket'
+      message.headers['sec-websocket-version'] = '13'
+      delete message.headers['sec-websocket-protocol']
       let opened: WebSocketConnection | undefined
       server.handleUpgrade(message, socket, head, (ws) => {
         opened = new WebSocketConnection(ws, socket as Socket, bounds, ticker, events)
@@ -116,7 +126,8 @@ export class WebSocketConnection {
   }
 
   write(chunk: Buffer): void {
-    if (this.#closing || this.#socket.destroyed) return
+    // The library answers a Close by itself; nothing may follow it.
+    if (this.#closing || this.#ws.readyState !== this.#ws.OPEN) return
     this.#socket.write(chunk)
     if (!this.#stall.begin(this.#ticker.now)) return
     this.#ticker.add(this, Math.max(1, Math.min(this.#stall.due, this.#nextPing) - this.#ticker.now))

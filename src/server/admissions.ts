@@ -3,6 +3,7 @@ import type { Limits } from '../core/limits.ts'
 import { ERRORS } from '../core/errors.ts'
 import type { AddressSet } from '../http/address.ts'
 import { createAdmission, type Admission } from '../http/admission.ts'
+import { directAddress } from '../http/peer.ts'
 import type { Request } from '../http/server.ts'
 
 /**
@@ -27,7 +28,7 @@ export function createAdmissions(parts: { limits: Limits; trusted: AddressSet; r
     },
     admit(request) {
       const { socket } = request.message
-      const direct = socket.remoteAddress ?? 'unix'
+      const direct = directAddress(socket)
       const speaksForItself = counted.has(socket) && request.peer.address === direct && !trusted.has(direct)
       if (speaksForItself) return () => {}
       const place = beyond.admit(request.peer.address)

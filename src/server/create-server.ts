@@ -102,6 +102,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     ...(options.operations ? [operations] : []),
     ...(options.pinghub ? [pinghub.route] : []),
   ]
+  const embedded = createPublicHub(hub, meter)
   const dispatch = createDispatch(routes, trusted, (error) => logger.error({ err: error }, 'a request failed'))
 
   let server: HttpServer | TlsServer | undefined
@@ -153,6 +154,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     now?.addEventListener('abort', abort, { once: true })
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
     hub.stop()
+    embedded.stop()
     server?.closeIdleConnections()
     // A request that is still on its way may end by itself until the deadline.
     if (deadline.signal.aborted) server?.closeAllConnections()
@@ -162,7 +164,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   }
 
   return {
-    hub: createPublicHub(hub, meter),
+    hub: embedded.hub,
     options,
     get url() { return urlOf(server, address, options.tlsCert !== '') },
     get open() { return !isLocalAddress(address) && openToAll(options.rules) },

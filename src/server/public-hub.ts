@@ -30,10 +30,11 @@ export interface PublishReceipt {
 export interface SubscribeOptions {
   /** `epoch:offset`: everything after it first, then live. */
   readonly since?: string
+  /** Ends the iteration at once: what waits for the reader is let go. */
   readonly signal?: AbortSignal
-  /** Messages that may wait for the reader; past it the iteration throws `slow_consumer`. 10,000 by default. */
+  /** Messages that may wait for the reader, at least 1; past it the iteration throws `slow_consumer`. 10,000 by default. */
   readonly maxWaiting?: number
-  /** Told of messages that are lost. Without it the iteration throws `gap`. */
+  /** Told of messages that are lost, at once. Without it the iteration throws `gap`. What it throws, the iteration throws. */
   readonly onGap?: (from: string, to: string) => void
 }
 
@@ -47,16 +48,20 @@ export interface PublicHub {
    */
   publish(topic: string | Uint8Array, body: string | Uint8Array, contentType?: string): Promise<PublishReceipt>
   /**
-   * Subscribes to topics and globs. Messages count from the call on, not from the first step of the iteration.
-   * @throws {WaystationError} `bad_pattern`, `bad_cursor`; while iterating `slow_consumer`, `gap`
+   * Subscribes to topics and globs. Messages count from the call on, not from the first step of the iteration. When the
+   * server is closed the iteration ends, behind the last message.
+   * @throws {WaystationError} `bad_pattern`, `bad_cursor`, `stopped`; while iterating `slow_consumer`, `gap`
    */
   subscribe(topics: string | readonly string[], options?: SubscribeOptions): AsyncIterableIterator<ReceivedMessage> & AsyncDisposable
 }
 
 const EMBEDDED: Identity = { kind: 'embedded', local: true, address: 'process' }
 
-export function createPublicHub(hub: Hub, meter: Meter): PublicHub {
-  return {
+/** @returns the hub for the program, and what ends all its subscriptions, once nothing more is published */
+export function createPublicHub(hub: Hub, meter: Meter): { hub: PublicHub; stop(): void } {
+  const ends = new Set<() => void>()
+  let stopped = false
+  const publicHub: PublicHub = {
     get cursor() { return formatCursor(hub.cursor) },
     async publish(topic, body, contentType) {
       const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
@@ -66,50 +71,72 @@ export function createPublicHub(hub: Hub, meter: Meter): PublicHub {
       const { message, subscribers } = await hub.publish(draft(name, bytes, type), EMBEDDED)
       return { epoch: message.epoch, offset: message.offset, subscribers }
     },
-    subscribe: (topics, options = {}) => subscribe(hub, typeof topics === 'string' ? [topics] : topics, options),
+    subscribe(topics, options = {}) {
+      if (stopped) throw new WaystationError('stopped')
+      return subscribe(hub, typeof topics === 'string' ? [topics] : topics, options, ends)
+    },
+  }
+  return {
+    hub: publicHub,
+    stop() {
+      stopped = true
+      for (const end of ends) end()
+    },
   }
 }
 
-function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOptions): ReturnType<PublicHub['subscribe']> {
+interface Reader {
+  resolve(result: IteratorResult<ReceivedMessage>): void
+  reject(error: unknown): void
+}
+
+function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOptions, ends: Set<() => void>): ReturnType<PublicHub['subscribe']> {
   const { signal, onGap, maxWaiting = 10_000 } = options
+  if (!(maxWaiting >= 1)) throw new RangeError(`maxWaiting is ${maxWaiting}; it must be at least 1`)
   const interest = interestIn(topics)
   const after = options.since === undefined ? undefined : parseCursor(options.since)
   if (options.since !== undefined && after === undefined) throw new WaystationError('bad_cursor', options.since)
   let queue: Message[] = []
-  let waiting: { resolve(result: IteratorResult<ReceivedMessage>): void; reject(error: unknown): void } | undefined
-  let failure: WaystationError | undefined
+  /** Steps of the iteration that have been asked for, while the queue is empty. */
+  const readers: Reader[] = []
+  let failure: { readonly error: unknown } | undefined
   let roomy: (() => void) | undefined
   let done = false
 
   const subscriber: Subscriber = {
     count: 1,
     deliver(message) {
-      if (waiting !== undefined) {
-        const { resolve } = waiting
-        waiting = undefined
-        resolve({ done: false, value: received(message) })
-      } else if (queue.push(message) > maxWaiting) end(new WaystationError('slow_consumer', `${maxWaiting} messages waited`))
+      const reader = readers.shift()
+      if (reader !== undefined) reader.resolve({ done: false, value: received(message) })
+      else if (queue.length < maxWaiting) queue.push(message)
+      else end({ error: new WaystationError('slow_consumer', `${maxWaiting} messages waited`) })
     },
     gap(from: Cursor, to: Cursor) {
-      if (onGap === undefined) end(new WaystationError('gap', `${formatCursor(from)} to ${formatCursor(to)}`))
-      else onGap(formatCursor(from), formatCursor(to))
+      if (onGap === undefined) return end({ error: new WaystationError('gap', `${formatCursor(from)} to ${formatCursor(to)}`) })
+      try {
+        onGap(formatCursor(from), formatCursor(to))
+      } catch (error) {
+        end({ error })
+      }
     },
   }
 
-  function end(error?: WaystationError): void {
+  function end(why?: { readonly error: unknown }): void {
     if (done) return
     done = true
-    failure = error
+    ends.delete(end)
     leave()
     signal?.removeEventListener('abort', abort)
     roomy?.()
-    if (waiting === undefined) return
-    const { resolve, reject } = waiting
-    waiting = undefined
-    if (error === undefined) resolve({ done: true, value: undefined })
-    else reject(error)
+    // The first who waits is told why, the others only that it is over.
+    if (why !== undefined && readers.length > 0) readers.shift()?.reject(why.error)
+    else failure = why
+    for (const reader of readers.splice(0)) reader.resolve({ done: true, value: undefined })
   }
-  const abort = (): void => end()
+  function abort(): void {
+    queue = []
+    end()
+  }
 
   let leave: () => void = () => {}
   leave = after === undefined ? hub.join(interest, subscriber) : hub.resume(interest, after, {
@@ -122,21 +149,30 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
       if (!done) leave = hub.join(interest, subscriber)
     },
   })
-  if (signal?.aborted === true) end()
-  else signal?.addEventListener('abort', abort, { once: true })
+  // A gap may have ended it before there was anything to leave.
+  if (done) leave()
+  else {
+    ends.add(end)
+    if (signal?.aborted === true) abort()
+    else signal?.addEventListener('abort', abort, { once: true })
+  }
 
   const iterator = {
     async next(): Promise<IteratorResult<ReceivedMessage>> {
       const message = queue.shift()
       if (queue.length < maxWaiting / 2) roomy?.()
       if (message !== undefined) return { done: false, value: received(message) }
-      if (failure !== undefined) throw failure
+      if (failure !== undefined) {
+        const { error } = failure
+        failure = undefined
+        throw error
+      }
       if (done) return { done: true, value: undefined }
-      return new Promise((resolve, reject) => (waiting = { resolve, reject }))
+      return new Promise((resolve, reject) => void readers.push({ resolve, reject }))
     },
     async return(): Promise<IteratorResult<ReceivedMessage>> {
-      queue = []
-      end()
+      abort()
+      failure = undefined
       return { done: true, value: undefined }
     },
     [Symbol.asyncIterator]: () => iterator,

@@ -17,11 +17,12 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 /** Runs the CLI from source, as `npm run waystation` does. */
 export function waystation(t: TestContext, args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): TestProcess {
-  return run(t, process.execPath, [MAIN, ...args], options)
+  return run(t, process.execPath, ['--conditions=waystation/source', MAIN, ...args], options)
 }
 
 export function run(t: TestContext, command: string, args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): TestProcess {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: options.cwd, env: { ...process.env, NODE_OPTIONS: '', ...options.env } })
+  // A group of its own, so that what the child starts (npm starts a shell, the shell a hub) is ended with it.
+  const child = spawn(command, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'], cwd: options.cwd, env: { ...process.env, NODE_OPTIONS: '', ...options.env } })
   let out = ''
   let err = ''
   child.stdout.on('data', (chunk) => (out += chunk))
@@ -33,7 +34,7 @@ export function run(t: TestContext, command: string, args: readonly string[], op
   let gone = false
   const end = exited.then(() => (gone = true), () => (gone = true))
   t.after(async () => {
-    if (!gone) child.kill('SIGKILL')
+    if (!gone && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
     await end
   })
   return {

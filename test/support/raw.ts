@@ -17,9 +17,9 @@ export interface Raw {
 export function raw(t: TestContext, to: number | NetConnectOpts): Promise<Raw> {
   const socket = connectTcp(typeof to === 'number' ? { port: to, host: '127.0.0.1' } : to)
   t.after(() => socket.destroy())
-  const chunks: Buffer[] = []
+  const chunks: Uint8Array[] = []
   const received = (): Buffer => Buffer.concat(chunks)
-  socket.on('data', (chunk) => chunks.push(chunk))
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
   socket.on('error', () => {})
   const ended = new Promise<Buffer>((resolve) => socket.on('close', () => resolve(received())))
   return new Promise((resolve, reject) => {

@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ERRORS, WaystationError } from '../../core/errors.ts'
+import { WaystationError } from '../../core/errors.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import { readBody } from '../../http/body.ts'
-import { corsHeaders, PREFLIGHT, type Origins } from '../../http/origin.ts'
-import { replyEmpty, replyText } from '../../http/reply.ts'
+import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
+import { replyEmpty, replyText, replyUnread } from '../../http/reply.ts'
 import { onBadBody, type Request } from '../../http/server.ts'
 import { checkHandshake } from '../../http/websocket.ts'
 import { channelTopic } from './channel-path.ts'
@@ -16,7 +16,6 @@ import { renderPage } from './page.ts'
 const BODY_ERRORS = {
   unreadable: 'Error: bad request. Unable to read POST body.\n',
   notText: 'Error: bad request. POST body must be valid Unicode (UTF-8).\n',
-  tooLarge: (max: number) => `Error: message too large. A POST body may have ${max} bytes at most.\n`,
 } as const
 
 interface Parts {
@@ -39,7 +38,7 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
       return replyEmpty(response, 301, { Location: request.base + path.canonical + request.query })
     }
     const handshake = checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
-    if (handshake === 0 && message.method === 'OPTIONS' && isPreflight(message)) return preflight(message, response)
+    if (handshake === 0 && isPreflight(origins, message)) return preflight(message, response)
     if (handshake === 0 && message.method !== 'GET' && message.method !== 'POST') return replyEmpty(response, 405)
     const channel = channelTopic(path, limits.maxPathLength)
     if ('error' in channel) return replyText(response, 400, channel.error)
@@ -57,11 +56,6 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (hub === undefined) return refuse(response, new WaystationError('stopped'))
     if (!hub.may('subscribe', topic, identify(request))) return refuse(response, new WaystationError('forbidden'))
     refuse(response, new WaystationError('bad_cursor', 'in ?since='))
-  }
-
-  function isPreflight(message: IncomingMessage): boolean {
-    const { origin } = message.headers
-    return origin !== undefined && message.headers['access-control-request-method'] !== undefined && origins.stated && origins.allows(origin)
   }
 
   function preflight(message: IncomingMessage, response: ServerResponse): void {
@@ -84,7 +78,8 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     const body = await readBody(request.message, response, limits.maxMessageBytes)
     if (body === 'aborted') return
     if (body === 'too_large') {
-      return replyText(response, 413, BODY_ERRORS.tooLarge(limits.maxMessageBytes), { ...cors, Connection: 'close' })
+      const error = new WaystationError('message_too_large', `a POST body may have ${limits.maxMessageBytes} bytes`)
+      return replyUnread(request.message, response, error.status, textOf(error), cors)
     }
     if (!isUtf8(body)) return replyText(response, 400, BODY_ERRORS.notText, cors)
     stats.count('postmsgs', 1)
@@ -112,5 +107,9 @@ function receiptHeaders({ message, subscribers }: Receipt): Record<string, strin
 /** The one place where an error of the hub becomes an answer of this transport. */
 function refuse(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
   if (!(error instanceof WaystationError)) return replyText(response, 500, 'Error: the message could not be handled.\n', headers)
-  replyText(response, error.status, `Error: ${error.code}. ${ERRORS[error.code].text}.\n`, headers)
+  replyText(response, error.status, textOf(error), headers)
+}
+
+function textOf(error: WaystationError): string {
+  return `Error: ${error.code}. ${error.message}.\n`
 }

@@ -44,15 +44,17 @@ export function createPinghub(options: PinghubOptions): Pinghub {
   const connections = new Set<WebSocketConnection>()
   const fanOuts = createFanOuts(kit, 'pinghub', (deliveries) => stats.count('sends', deliveries))
   let hub: HubPort | undefined
+  /** Newcomers are let in. Those who are here may go on publishing until they have had their goodbye. */
+  let open = false
 
-  const answers = createAnswers({ limits, origins, stats, meter, identify, hub: () => hub, hasChannel: (topic) => fanOuts.has(exactly(topic)) })
+  const answers = createAnswers({ limits, origins, stats, meter, identify, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
 
   function originAllowed(origin: string): boolean {
     return !origins.stated || origins.allows(origin)
   }
 
   function upgrades(request: Request): boolean {
-    if (hub === undefined || request.path.canonical !== undefined) return false
+    if (hub === undefined || !open || request.path.canonical !== undefined) return false
     const channel = channelTopic(request.path, limits.maxPathLength)
     if ('error' in channel) return false
     if (checkHandshake(request.message, originAllowed) !== undefined) return false
@@ -136,9 +138,10 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     gauges: () => ({ channels: fanOuts.size, websockets: connections.size }),
     async start(port) {
       hub = port
+      open = true
     },
     async stop(deadline) {
-      hub = undefined
+      open = false
       await sayGoodbye(connections, limits.drainTime * 0.8, deadline, kit.clock.after)
     },
   }

@@ -8,7 +8,7 @@ import type { HubPort, Identity, Transport } from '../../core/ports.ts'
 import { topicFromText } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
 import { sayGoodbye } from '../../http/goodbye.ts'
-import { corsHeaders, type Origins } from '../../http/origin.ts'
+import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
 import { replyEmpty, replyText } from '../../http/reply.ts'
 import type { Request, Route } from '../../http/server.ts'
 import { json, named, opening, plain } from './encode.ts'
@@ -42,17 +42,20 @@ export function createSse(options: SseOptions): Transport & { readonly route: Ro
   let hub: HubPort | undefined
 
   function takes(request: Request): boolean {
-    if (request.path.text === path) return true
+    if (request.path.text === path || isPreflight(origins, request.message)) return true
     return request.message.method === 'GET' && (request.message.headers.accept ?? '').includes('text/event-stream')
   }
 
   function answer(request: Request, response: ServerResponse): void {
     const cors = corsHeaders(origins, request.message.headers.origin)
     try {
-      if (request.message.method !== 'GET') return replyEmpty(response, 405, { Allow: 'GET' })
+      if (isPreflight(origins, request.message)) return replyEmpty(response, 204, { ...cors, ...PREFLIGHT })
+      if (request.message.method !== 'GET') return replyEmpty(response, 405, { Allow: 'GET', ...cors })
       if (request.path.canonical !== undefined) {
-        return replyEmpty(response, 301, { Location: request.base + request.path.canonical + request.query })
+        return replyEmpty(response, 301, { Location: request.base + request.path.canonical + request.query, ...cors })
       }
+      // The stream takes the connection over, so it cannot wait in line behind the answer to an earlier request.
+      if (response.socket === null) throw new WaystationError('bad_request', 'an event stream needs a connection without unanswered requests')
       open(request, response, wish(request), cors)
     } catch (error) {
       if (!(error instanceof WaystationError)) throw error

@@ -1,0 +1,42 @@
+/*
+ * The test command: every test file, in parallel, and as the last line `N passed, N failed`.
+ *   npm test                     all
+ *   npm test -- core http        only files whose path contains one of the words
+ */
+import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const words = process.argv.slice(2)
+const files = globSync('test/**/*.test.ts', { cwd: root })
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  .sort()
+
+if (files.length === 0) {
+  console.error(`no test file has ${words.join(' or ')} in its path`)
+  process.exit(2)
+}
+
+const counts = { passed: 0, failed: 0, skipped: 0 }
+const stream = run({ cwd: root, files, concurrency: Math.max(2, availableParallelism()), timeout: 240_000 })
+stream.on('test:pass', ({ details, skip, todo }) => {
+  if (details?.type === 'suite') return
+  if (skip !== undefined || todo !== undefined) counts.skipped++
+  else counts.passed++
+})
+stream.on('test:fail', ({ details }) => {
+  // A suite fails because one of its tests did, which has been counted.
+  const { failureType } = details.error as { failureType?: string }
+  if (details.type !== 'suite' || failureType !== 'subtestsFailed') counts.failed++
+})
+stream.compose(new spec()).pipe(process.stdout, { end: false })
+stream.on('end', () => {
+  setImmediate(() => {
+    const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`
+    process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
+    process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0)
+  })
+})

@@ -1,0 +1,93 @@
+import type { Cursor } from '../core/cursor.ts'
+import type { Member } from '../core/fan-out.ts'
+import type { Message } from '../core/message.ts'
+import type { Subscriber } from '../core/ports.ts'
+
+/** What came to a recorder: a message, or the gap between two places. */
+export type Arrival = { readonly message: Message } | { readonly gap: readonly [from: Cursor, to: Cursor] }
+
+/** A subscriber that remembers everything. */
+export interface Recorder extends Subscriber {
+  readonly arrivals: readonly Arrival[]
+  /** The messages alone. */
+  messages(): Message[]
+  /** The bodies as text; a gap stands as `(gap)`. */
+  texts(): string[]
+}
+
+/** @param count how many receivers it says stand behind it */
+export function createRecorder(count = 1): Recorder {
+  const arrivals: Arrival[] = []
+  return {
+    count,
+    arrivals,
+    deliver: (message) => void arrivals.push({ message }),
+    gap: (from, to) => void arrivals.push({ gap: [from, to] }),
+    messages: () => arrivals.flatMap((arrival) => ('message' in arrival ? [arrival.message] : [])),
+    texts: () => arrivals.map((arrival) => ('message' in arrival ? arrival.message.body.toString() : '(gap)')),
+  }
+}
+
+/** A connection's writing end without a connection; it can be a member of a fan-out. */
+export interface RecordingSink extends Member {
+  /** The chunks as they were written, not copied. */
+  readonly chunks: readonly Buffer[]
+  readonly evicted: boolean
+  /** Everything written so far, joined. */
+  bytes(): Buffer
+  text(): string
+  /** The far end takes nothing from now on: what is written stays pending. */
+  stall(): void
+  /** The far end takes all that is pending, and goes on taking. */
+  take(): void
+  /** The connection is gone. */
+  end(): void
+}
+
+/** @param roomy how many bytes may be pending while there still is room */
+export function createRecordingSink(roomy = 0): RecordingSink {
+  const chunks: Buffer[] = []
+  let waiting: { resolve(): void; reject(error: Error): void }[] = []
+  let pending = 0
+  let stalled = false
+  let evicted = false
+  let ended = false
+
+  return {
+    slot: -1,
+    chunks,
+    get pendingBytes() { return pending },
+    get evicted() { return evicted },
+    write(chunk) {
+      if (ended || evicted) return
+      chunks.push(chunk)
+      if (stalled) pending += chunk.length
+    },
+    room() {
+      if (ended || evicted) return Promise.reject(new Error('the connection is gone'))
+      if (pending <= roomy) return undefined
+      return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+    },
+    evict() {
+      evicted = true
+    },
+    bytes: () => Buffer.concat(chunks),
+    text: () => Buffer.concat(chunks).toString(),
+    stall() {
+      stalled = true
+    },
+    take() {
+      stalled = false
+      pending = 0
+      const roomed = waiting
+      waiting = []
+      for (const one of roomed) one.resolve()
+    },
+    end() {
+      ended = true
+      const left = waiting
+      waiting = []
+      for (const one of left) one.reject(new Error('the connection is gone'))
+    },
+  }
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { suite, test, type TestContext } from 'node:test'
+import type { Sink } from '../core/ports.ts'
+
+export interface SinkUnderTest {
+  readonly sink: Sink
+  /** Everything that the far end has got, once what is on its way has come: it waits until there are `length` bytes. */
+  arrived(length: number): Promise<Buffer>
+  /** The far end takes nothing from now on. */
+  stall(): void
+  /** It goes on taking. */
+  take(): void
+  /** The far end goes away. Settles when this end knows. */
+  leave(): Promise<void>
+  /** Settles when the connection has ended from here. */
+  readonly ended: Promise<unknown>
+}
+
+/** What every `Sink`, the writing end of one connection, must do. */
+export function sinkContract(name: string, create: (t: TestContext) => Promise<SinkUnderTest> | SinkUnderTest): void {
+  suite(`${name}, as a sink`, () => {
+    test('what is written arrives whole and in order, and is not changed', async (t) => {
+      const { sink, arrived } = await create(t)
+      const chunks = Array.from({ length: 50 }, (_, i) => Buffer.from(`chunk ${i};`))
+      const copies = chunks.map((chunk) => chunk.toString())
+      for (const chunk of chunks) sink.write(chunk)
+      const all = copies.join('')
+      assert.equal((await arrived(all.length)).toString(), all)
+      assert.deepEqual(chunks.map((chunk) => chunk.toString()), copies)
+    })
+
+    test('nothing is pending, and there is room, while the far end takes everything', async (t) => {
+      const { sink, arrived } = await create(t)
+      sink.write(Buffer.from('hello'))
+      await arrived(5)
+      assert.equal(sink.pendingBytes, 0)
+      assert.equal(sink.room(), undefined)
+    })
+
+    test('what the far end does not take is pending, and room comes when it takes again', async (t) => {
+      const { sink, stall, take } = await create(t)
+      stall()
+      await fill(sink)
+      const room = sink.room()
+      assert.ok(room !== undefined, `there is room beside ${sink.pendingBytes} pending bytes`)
+      take()
+      await room
+      assert.equal(sink.room(), undefined)
+    })
+
+    test('whoever waits for room is told when the connection is gone', async (t) => {
+      const { sink, stall, leave } = await create(t)
+      stall()
+      await fill(sink)
+      const room = sink.room()
+      assert.ok(room !== undefined)
+      await Promise.all([assert.rejects(room), leave()])
+    })
+
+    test('after the end it neither throws nor offers room', async (t) => {
+      const { sink, leave } = await create(t)
+      await leave()
+      sink.write(Buffer.from('late'))
+      sink.evict()
+      sink.evict()
+      const room = sink.room()
+      assert.ok(room !== undefined, 'there is room on a connection that is gone')
+      await assert.rejects(room)
+    })
+
+    test('an evicted one gets what was pending, nothing more, and ends', async (t) => {
+      const { sink, arrived, ended } = await create(t)
+      sink.write(Buffer.from('before'))
+      sink.evict()
+      sink.write(Buffer.from('after'))
+      await ended
+      const got = (await arrived(6)).toString('latin1')
+      assert.ok(got.startsWith('before'), `"${got}" came`)
+      assert.ok(!got.includes('after'), `"${got}" came`)
+    })
+  })
+}
+
+/** Writes until bytes stay pending, over several turns: a socket takes some before it is full. */
+async function fill(sink: Sink): Promise<void> {
+  const chunk = Buffer.alloc(1_000_000, 0x2e)
+  for (let i = 0; i < 1_000 && sink.room() === undefined; i++) {
+    sink.write(chunk)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}

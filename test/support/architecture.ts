@@ -1,0 +1,112 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+
+/** Source files by their path below the repository, with `/`. */
+export type Files = ReadonlyMap<string, string>
+
+const REST = ['protocol', 'core', 'http', 'transports', 'links', 'services', 'webhooks', 'registry']
+/** What each layer may import (design, section 3). Transports never import one another. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  protocol: [],
+  http: [],
+  core: ['protocol'],
+  transports: ['protocol', 'core', 'http'],
+  links: ['protocol', 'core', 'http'],
+  services: ['protocol', 'core', 'http'],
+  webhooks: ['protocol', 'core', 'http'],
+  registry: ['protocol', 'core', 'http'],
+  server: REST,
+  cli: ['server', 'core'],
+  testing: ['core', 'server'],
+}
+
+/** Files whose time and chance are handed in, beside all of core/ and protocol/. */
+const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/]
+const FORBIDDEN_GLOBALS = /\b(Date\.now|new Date\(\)|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|performance\.|process\.|fetch\(|console\.)/
+const PURE_NODE = ['node:buffer']
+const PURE_TYPE_ONLY = /^import type /
+const MOST_LINES = 400
+
+/** Everything that is wrong with the structure, a line each. */
+export function violations(files: Files): string[] {
+  if (files.size === 0) return ['no source file was seen: the test looks in the wrong place']
+  const found: string[] = []
+  const arrows = new Map<string, string[]>()
+  for (const [path, text] of files) {
+    const lines = text.split('\n').length
+    if (lines > MOST_LINES) found.push(`${path} has ${lines} lines; ${MOST_LINES} at most`)
+    const imports = importsOf(text)
+    const ours = imports.filter(({ from }) => from.startsWith('.')).map(({ from }) => normalize(join(dirname(path), from)))
+    arrows.set(path, ours)
+    for (const target of ours) {
+      if (!files.has(target)) found.push(`${path} imports ${target}, which is not there`)
+      const wrong = wrongArrow(path, target)
+      if (wrong !== undefined) found.push(wrong)
+    }
+    if (PURE.some((pattern) => pattern.test(path))) found.push(...impurities(path, text, imports))
+  }
+  const cycle = findCycle(arrows)
+  if (cycle !== undefined) found.push(`a cycle: ${cycle.join(' -> ')}`)
+  return found
+}
+
+function importsOf(text: string): { from: string; line: string }[] {
+  return [...text.matchAll(/^(?:import|export)\b[^'"]*?from\s+['"]([^'"]+)['"]|^import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm)]
+    .map((match) => ({ from: (match[1] ?? match[2] ?? match[3]) as string, line: match[0] }))
+}
+
+function layerOf(path: string): string {
+  return path.split('/')[1] as string
+}
+
+function wrongArrow(path: string, target: string): string | undefined {
+  const [from, to] = [layerOf(path), layerOf(target)]
+  // The package's front door.
+  if (path === 'src/index.ts') return undefined
+  if (from === to) {
+    const sideways = from === 'transports' && path.split('/')[2] !== target.split('/')[2]
+    return sideways ? `${path} imports ${target}: transports do not know one another` : undefined
+  }
+  const allowed = MAY_IMPORT[from]
+  if (allowed === undefined) return `${path}: there is no layer "${from}"`
+  return allowed.includes(to) ? undefined : `${path} imports ${target}: ${from} may not know ${to}`
+}
+
+function impurities(path: string, text: string, imports: readonly { from: string; line: string }[]): string[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '').replace(/'(?:[^'\\\n]|\\.)*'/g, "''")
+  const found: string[] = []
+  const global = FORBIDDEN_GLOBALS.exec(code)
+  if (global !== null) found.push(`${path} uses ${global[0]}: time and chance are handed in`)
+  for (const { from, line } of imports) {
+    if (from.startsWith('node:') && !PURE_NODE.includes(from) && !PURE_TYPE_ONLY.test(line)) found.push(`${path} imports ${from}: no socket, file or clock here`)
+  }
+  return found
+}
+
+function findCycle(arrows: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+  const done = new Set<string>()
+  const way: string[] = []
+  function visit(path: string): string[] | undefined {
+    const at = way.indexOf(path)
+    if (at !== -1) return [...way.slice(at), path]
+    if (done.has(path)) return undefined
+    way.push(path)
+    for (const target of arrows.get(path) ?? []) {
+      const cycle = visit(target)
+      if (cycle !== undefined) return cycle
+    }
+    way.pop()
+    done.add(path)
+    return undefined
+  }
+  for (const path of arrows.keys()) {
+    const cycle = visit(path)
+    if (cycle !== undefined) return cycle
+  }
+  return undefined
+}
+
+/** The source files below a folder that holds `src/`. */
+export function sourceFiles(root: string): Files {
+  return new Map(globSync('src/**/*.ts', { cwd: root }).map((path) => [path.replaceAll('\\', '/'), readFileSync(join(root, path), 'utf8')]))
+}
