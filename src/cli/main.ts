@@ -11,9 +11,21 @@ import { sub } from './sub.ts'
 
 export const COMMANDS: readonly Command[] = [serve, pub, sub, check, pinghub]
 
+/** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
+const LEAST_NODE = [24, 9] as const
+
+function tooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1])
+}
+
 /** @returns the exit status: 0 done, 1 failed, 2 not understood */
 async function main(args: readonly string[], io: Io): Promise<number> {
   const [name = 'help', ...rest] = args
+  if (tooOld(process.versions.node)) {
+    io.err.write(`waystation: this is Node ${process.versions.node}; it needs ${LEAST_NODE.join('.')} or newer\n`)
+    return 1
+  }
   if (name === '--version' || name === '-v') {
     io.out.write(`${version()}\n`)
     return 0

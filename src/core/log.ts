@@ -23,8 +23,9 @@ const OVERHEAD = 256
 const SWEEP_AT_ONCE = 256
 
 /**
- * The log in memory. It numbers everything and keeps what the rules say, within `maxBytes` over all topics, the oldest
- * going first. Its epoch is drawn at the start: a restart is another log, and a cursor of before answers 'lost'.
+ * The log in memory. It numbers everything and keeps what the rules say, within `maxBytes` over all topics: past that the
+ * topic that has been quiet longest loses its oldest first. Its epoch is drawn at the start: a restart is another log, and
+ * a cursor of before answers 'lost'.
  */
 export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Random; maxBytes: number }): Log & { readonly bytes: number } {
   const { rules, clock, maxBytes } = parts
@@ -172,9 +173,15 @@ function weight(message: Message): number {
   return message.body.length + message.topic.length + message.contentType.length + OVERHEAD
 }
 
-/** A body is often a slice of a large read buffer. What is kept must not keep that alive with it. */
+/**
+ * A body is often a slice of a large read buffer. What is kept must not keep that alive with it, nor Node's pool for
+ * small buffers, of which a message would hold 64 KiB where it is counted with its few bytes.
+ */
 function own(body: Buffer): Buffer {
-  return body.length * 2 >= body.buffer.byteLength ? body : Buffer.from(body)
+  if (body.length * 2 >= body.buffer.byteLength) return body
+  const copy = Buffer.allocUnsafeSlow(body.length)
+  copy.set(body)
+  return copy
 }
 
 function drawEpoch(random: Random): string {

@@ -66,14 +66,15 @@ export function createRules(rules: readonly Rule[]): Rules {
 
   /**
    * A pattern may reach topics of several rules, so it is let in only if no rule that could speak of one of its topics
-   * refuses this identity.
+   * refuses this identity. Behind a rule that speaks of them all, no other has a say.
    */
   function mayPattern(pattern: Pattern, by: Identity): boolean {
     for (const { rule, pattern: ruled } of compiled) {
       if (rule.subscribe === undefined) continue
       const apart = !ruled.prefix.startsWith(pattern.prefix) && !pattern.prefix.startsWith(ruled.prefix)
-      if (!apart && !admits(rule.subscribe, by)) return false
-      if (rule.topics === '*') break
+      if (apart) continue
+      if (!admits(rule.subscribe, by)) return false
+      if (coversAll(ruled, pattern)) break
     }
     return true
   }
@@ -87,6 +88,11 @@ export function createRules(rules: readonly Rule[]): Rules {
   }
 }
 
+/** Whether every topic that `pattern` matches is surely matched by `rule`, too: one like `news/*` over `news/eu/*`. */
+function coversAll(rule: Pattern, pattern: Pattern): boolean {
+  return /^\*+$/.test(rule.source.slice(rule.prefix.length)) && pattern.prefix.startsWith(rule.prefix)
+}
+
 function admits(who: Who, by: Identity): boolean {
   if (by.kind === 'embedded') return true
   switch (who) {
@@ -97,7 +103,7 @@ function admits(who: Who, by: Identity): boolean {
   }
 }
 
-/** Whether some topic can be published to by anyone at all: what the warning at the start asks. */
+/** Whether anyone may publish to whatever no narrower rule speaks of: what the warning at the start asks. */
 export function openToAll(rules: readonly Rule[]): boolean {
   const everything = rules.find((rule) => rule.publish !== undefined && rule.topics === '*')
   return everything === undefined ? createRules(rules).for(topicFromText('')).publish === 'anyone' : everything.publish === 'anyone'

@@ -31,7 +31,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
   /** The last request of this chunk asks for an upgrade, and whether it gets one is not known yet. */
   let asked = false
   let unsure = false
-  /** The chunks are malformed. The parser sees it too and has the better words for it. */
+  /** Where the body ends cannot be read. The parser cannot read it either, and has the better words for it. */
   let broken = false
 
   /** Reads on in the request line from `at`. Gives where it ends or the chunk does, or a status. */
@@ -49,7 +49,8 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     // The line's own end may be the first half of the blank line that ends the head, so it is looked at again: in this
     // chunk, or, where a read ends here, as a carry.
     head = end >= 1 && end + 1 < chunk.length ? [] : [LINE_END]
-    headSize = line.length
+    // Without its carriage return: the line's end is counted with the fields.
+    headSize = line.length - 1
     line = ''
     return { at: end + 1, raw }
   }
@@ -78,9 +79,10 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
   }
 
   function frame(fields: string): void {
-    const length = /\r\ncontent-length:[ \t]*(\d+)/i.exec(fields)
+    const length = /\r\ncontent-length[ \t]*:[ \t]*(\d+(?=[ \t]*\r))?/i.exec(fields)
     const chunked = /\r\ntransfer-encoding:[^\r]*chunked/i.test(fields)
-    left = length === null ? 0 : Number(length[1])
+    left = Number(length?.[1] ?? 0)
+    broken = length !== null && length[1] === undefined
     state = chunked ? STATE.chunkSize : left > 0 ? STATE.sized : STATE.line
     asked = state === STATE.line && /\r\nupgrade:/i.test(fields)
   }

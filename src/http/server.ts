@@ -138,6 +138,8 @@ export function createPort(parts: {
     shouldUpgradeCallback: (message: IncomingMessage) => dispatch.upgrades(message),
   }
   const server = tls === undefined ? createHttp(options) : createHttps({ ...options, ...tls, minVersion: 'TLSv1.2' })
+  // They are bounded by their bytes. Some versions of Node leave out what is past a number of them, and do not say so.
+  server.maxHeadersCount = 0
   const guards = new WeakMap<Duplex, RequestGuard>()
   const detach = new WeakMap<Duplex, () => void>()
   const turnedAway = new WeakSet<Duplex>()

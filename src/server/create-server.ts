@@ -27,7 +27,7 @@ import { createMetrics } from './metrics.ts'
 import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
-import { realClock, realRandom } from './real-world.ts'
+import { holdProcess, realClock, realRandom } from './real-world.ts'
 
 export interface WaystationServer extends AsyncDisposable {
   readonly hub: PublicHub
@@ -150,6 +150,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     const deadline = new AbortController()
     const abort = (): void => deadline.abort()
     const cancel = clock.after(limits.drainTime, abort)
+    // With the last connection gone nothing else would, and whoever awaits this would never hear of it.
+    const letGo = holdProcess()
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
@@ -161,6 +163,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     else deadline.signal.addEventListener('abort', () => server?.closeAllConnections(), { once: true })
     await gone
     cancel()
+    letGo()
   }
 
   return {

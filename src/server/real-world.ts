@@ -13,6 +13,12 @@ export const realClock: Clock = {
   endOfTurn: (fn) => void setImmediate(fn),
 }
 
+/** Keeps the process from ending for want of anything to wait for. Gives what lets go. */
+export function holdProcess(): () => void {
+  const timer = setInterval(() => {}, 2 ** 30)
+  return () => clearInterval(timer)
+}
+
 /** Chance that nobody can foresee. */
 export const realRandom: Random = {
   next: () => (webcrypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32,

@@ -40,21 +40,18 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
     test('what the far end does not take is pending, and room comes when it takes again', async (t) => {
       const { sink, stall, take } = await create(t)
       stall()
-      await fill(sink)
-      const room = sink.room()
-      assert.ok(room !== undefined, `there is room beside ${sink.pendingBytes} pending bytes`)
+      const room = await fill(sink)
+      assert.ok(sink.pendingBytes > 0)
       take()
-      await room
+      await room.promise
       assert.equal(sink.room(), undefined)
     })
 
     test('whoever waits for room is told when the connection is gone', async (t) => {
       const { sink, stall, leave } = await create(t)
       stall()
-      await fill(sink)
-      const room = sink.room()
-      assert.ok(room !== undefined)
-      await Promise.all([assert.rejects(room), leave()])
+      const room = await fill(sink)
+      await Promise.all([assert.rejects(room.promise), leave()])
     })
 
     test('after the end it neither throws nor offers room', async (t) => {
@@ -81,11 +78,15 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
   })
 }
 
-/** Writes until bytes stay pending, over several turns: a socket takes some before it is full. */
-async function fill(sink: Sink): Promise<void> {
+/** Writes until there is no more room, over several turns: a socket takes some before it is full. Gives the wait for room. */
+async function fill(sink: Sink): Promise<{ promise: Promise<void> }> {
   const chunk = Buffer.alloc(1_000_000, 0x2e)
-  for (let i = 0; i < 1_000 && sink.room() === undefined; i++) {
+  for (let i = 0; i < 1_000; i++) {
+    const promise = sink.room()
+    // In an object, since the wait itself is not to be awaited here.
+    if (promise !== undefined) return { promise }
     sink.write(chunk)
     await new Promise((resolve) => setImmediate(resolve))
   }
+  assert.fail('there is room for a thousand megabytes that nobody takes')
 }
