@@ -13,7 +13,7 @@ export interface RequestGuard {
 
 type Chunk = Buffer<ArrayBuffer>
 
-const STATE = { line: 0, head: 1, sized: 2, chunkSize: 3, chunkData: 4, trailer: 5 } as const
+const STATE = { line: 0, head: 1, sized: 2, chunkSize: 3, chunkData: 4, chunkEnd: 5, trailer: 6 } as const
 type State = (typeof STATE)[keyof typeof STATE]
 
 const CR = 0x0d
@@ -57,7 +57,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
 
   function judge(text: string): number | undefined {
     const words = text.trimEnd().split(' ')
-    if (words.length !== 3 || words.includes('') || text.length - text.trimEnd().length > 1) return 400
+    if (words.length !== 3 || words.includes('') || !text.endsWith('\r') || text.trimEnd().length !== text.length - 1) return 400
     if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(words[0] as string) || !/^HTTP\/\d\.\d$/.test(words[2] as string)) return 400
     return methods.has(words[0] as string) ? undefined : 405
   }
@@ -87,22 +87,28 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     asked = state === STATE.line && /\r\nupgrade:/i.test(fields)
   }
 
-  /** Chunk sizes and trailers are lines too. Gives where the line ends or the chunk does; `undefined` when it is too long. */
+  /**
+   * Chunk sizes, the ends of chunks and trailers are lines too. Gives where the line ends or the chunk does; `undefined`
+   * when it is too long, or ends otherwise than it must: the parser takes a line feed alone, and others do not.
+   */
   function readChunkLine(chunk: Buffer, at: number): number | undefined {
     const end = chunk.indexOf(LF, at)
     line += chunk.toString('latin1', at, end === -1 ? chunk.length : end)
     if (line.length > maxHead) return undefined
     if (end === -1) return chunk.length
     const text = line.trim()
+    const wellEnded = line.endsWith('\r')
     line = ''
-    if (state === STATE.trailer) {
+    if (!wellEnded) return undefined
+    if (state === STATE.chunkEnd) {
+      state = STATE.chunkSize
+      broken = text !== ''
+    } else if (state === STATE.trailer) {
       if (text === '') state = STATE.line
     } else {
-      const size = Number.parseInt(text, 16)
-      // The data is followed by its own line end.
-      left = size + 2
-      state = size > 0 ? STATE.chunkData : STATE.trailer
-      broken = Number.isNaN(size)
+      left = Number.parseInt(text, 16)
+      state = left > 0 ? STATE.chunkData : STATE.trailer
+      broken = Number.isNaN(left)
     }
     return end + 1
   }
@@ -114,7 +120,8 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
       const encoded: [from: number, to: number][] = []
       // After an upgrade nothing comes here any more: with this chunk it is known that there was none.
       asked = false
-      for (let at = 0; at < chunk.length && !broken; ) {
+      let at = 0
+      while (at < chunk.length && !broken) {
         if (state === STATE.line) {
           unsure ||= asked
           if (unsure) return replaceRaw(chunk, encoded)
@@ -130,14 +137,15 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
           const step = Math.min(left, chunk.length - at)
           left -= step
           at += step
-          if (left === 0) state = state === STATE.sized ? STATE.line : STATE.chunkSize
+          if (left === 0) state = state === STATE.sized ? STATE.line : STATE.chunkEnd
         } else {
           const next = readChunkLine(chunk, at)
           if (next === undefined) return 400
           at = next
         }
       }
-      return replaceRaw(chunk, encoded)
+      // What is behind the break was not looked at, and is not passed on.
+      return replaceRaw(broken ? chunk.subarray(0, at) : chunk, encoded)
     },
   }
 }

@@ -84,7 +84,9 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
     },
     upgrade(message, socket, head, base = '') {
       const found = find(message, base)
-      if (typeof found === 'number' || found.route.upgrade === undefined) return rawReply(socket, 400)
+      // Asked again, because an older server under an attached hub hands over every request for an upgrade unasked.
+      const good = typeof found !== 'number' && found.route.upgrades?.(found.request) === true
+      if (!good || found.route.upgrade === undefined) return rawReply(socket, 400)
       try {
         found.route.upgrade(found.request, socket, head)
       } catch (error) {

@@ -41,7 +41,7 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (handshake === 0 && isPreflight(origins, message)) return preflight(message, response)
     if (handshake === 0 && message.method !== 'GET' && message.method !== 'POST') return replyEmpty(response, 405)
     const channel = channelTopic(path, limits.maxPathLength)
-    if ('error' in channel) return replyText(response, 400, channel.error)
+    if ('error' in channel) return replyText(response, 400, channel.error, corsHeaders(origins, message.headers.origin))
     if (handshake !== 0) return refuseHandshake(request, response, channel.topic, handshake)
     if (message.method === 'GET') return page(request, response)
     post(request, response, channel.topic).catch(() => response.destroy())
