@@ -29,6 +29,7 @@ export function catchUp(parts: {
   let held: Message[] = []
   let heldBytes = 0
   let overflowed = false
+  let unreadable = false
   let ended = false
   let wake: (() => void) | undefined
 
@@ -58,7 +59,8 @@ export function catchUp(parts: {
     // What was handed on last, or the gap before it, may have made an end.
     if (ended) return false
     const room = late.room()
-    if (room !== undefined) await room
+    // A receiver that is gone has no wishes any more.
+    if (room !== undefined) await room.catch(end)
     if (ended) return false
     if (message.epoch !== at.epoch || message.offset > at.offset) {
       at = cursorOf(message)
@@ -69,7 +71,8 @@ export function catchUp(parts: {
 
   async function replay(): Promise<boolean> {
     overflowed = false
-    const history = log.read(interest, at)
+    const history = unreadable ? 'lost' : log.read(interest, at)
+    unreadable = false
     if (history === 'lost') {
       // What is held was published after the join, so it is newer than the place the gap ends at.
       const first = held[0]
@@ -80,21 +83,26 @@ export function catchUp(parts: {
       at = to
       return !ended
     }
-    for await (const message of history) if (!(await hand(message))) return false
+    try {
+      for await (const message of history) if (!(await hand(message))) return false
+    } catch {
+      // The log broke off. What it did not show is lost; the way of saying so is the same as above.
+      unreadable = true
+    }
     return true
   }
 
   async function run(): Promise<void> {
     for (;;) {
       if (!(await replay())) return
-      while (held.length > 0) {
+      while (held.length > 0 && !unreadable) {
         const batch = held
         held = []
         heldBytes = 0
         for (const message of batch) if (!(await hand(message))) return
       }
       if (ended) return
-      if (overflowed) continue
+      if (overflowed || unreadable) continue
       // A log that is slower than its router's order may have shown more than was routed: wait until that has passed.
       if (at.epoch === log.epoch && at.offset > routed()) {
         await new Promise<void>((resolve) => (wake = resolve))
@@ -116,6 +124,6 @@ export function catchUp(parts: {
     wake?.()
   }
 
-  run().catch(end)
+  void run()
   return end
 }

@@ -32,68 +32,90 @@ export interface FanOut extends Subscriber {
   members(): readonly Member[]
 }
 
+export interface FanOutParts {
+  readonly encoder: Encoder
+  readonly turn: Turn
+  readonly clock: Clock
+  readonly maxPendingBytes: number
+  readonly events: FanOutEvents
+}
+
+export function createFanOut(parts: FanOutParts): FanOut {
+  return new JoinedFanOut(parts)
+}
+
 /**
  * The unit of delivery: all connections of one transport that want the same. The messages of one turn are framed once,
  * joined into one buffer, and that buffer is written once to every member. A member that still has more than
  * `maxPendingBytes` from earlier turns is evicted instead; the others notice nothing.
+ *
+ * A class, because there may be one for every connection: the methods cost nothing, and `count` is found fast.
  */
-export function createFanOut(parts: {
-  encoder: Encoder
-  turn: Turn
-  clock: Clock
-  maxPendingBytes: number
-  events: FanOutEvents
-}): FanOut {
-  const { encoder, turn, clock, maxPendingBytes, events } = parts
-  const members: Member[] = []
-  let pending: Message[] = []
-  let pendingSince = 0
-  let joining = false
+class JoinedFanOut implements FanOut, Flushable {
+  readonly #parts: FanOutParts
+  readonly #members: Member[] = []
+  #pending: Message[] = []
+  #pendingSince = 0
+  #joining = false
 
-  const self: FanOut & Flushable = {
-    get count() { return members.length },
-    deliver(message) {
-      if (pending.push(message) > 1) return
-      pendingSince = clock.monotonic()
-      turn.add(self)
-    },
-    gap(from, to) {
-      flush()
-      const form = encoder.gap(from, to)
-      if (form !== undefined) writeToAll(form)
-    },
-    add(member) {
-      // This flush may let the last member go, but somebody is here again before anyone could be told that nobody is.
-      joining = true
-      flush()
-      joining = false
-      member.slot = members.push(member) - 1
-    },
-    remove(member) {
-      if (members[member.slot] !== member) return
-      const last = members.pop() as Member
-      if (last !== member) {
-        members[member.slot] = last
-        last.slot = member.slot
-      }
-      member.slot = -1
-      if (members.length === 0 && !joining) events.empty()
-    },
-    members: () => members,
-    flush,
+  constructor(parts: FanOutParts) {
+    this.#parts = parts
   }
 
-  function flush(): void {
-    if (pending.length === 0) return
-    const messages = pending
-    pending = []
-    if (members.length === 0) return
-    const written = writeToAll(joined(encoder, messages))
-    if (written > 0) events.delivered(written * messages.length, (clock.monotonic() - pendingSince) / 1000)
+  get count(): number {
+    return this.#members.length
+  }
+
+  deliver(message: Message): void {
+    if (this.#pending.push(message) > 1) return
+    this.#pendingSince = this.#parts.clock.monotonic()
+    this.#parts.turn.add(this)
+  }
+
+  gap(from: Cursor, to: Cursor): void {
+    this.flush()
+    const form = this.#parts.encoder.gap(from, to)
+    if (form !== undefined) this.#writeToAll(form)
+  }
+
+  add(member: Member): void {
+    // This flush may let the last member go, but somebody is here again before anyone could be told that nobody is.
+    this.#joining = true
+    this.flush()
+    this.#joining = false
+    member.slot = this.#members.push(member) - 1
+  }
+
+  remove(member: Member): void {
+    const members = this.#members
+    if (members[member.slot] !== member) return
+    const last = members.pop() as Member
+    if (last !== member) {
+      members[member.slot] = last
+      last.slot = member.slot
+    }
+    member.slot = -1
+    if (members.length === 0 && !this.#joining) this.#parts.events.empty()
+  }
+
+  members(): readonly Member[] {
+    return this.#members
+  }
+
+  flush(): void {
+    const messages = this.#pending
+    if (messages.length === 0) return
+    this.#pending = []
+    if (this.#members.length === 0) return
+    const { encoder, clock, events } = this.#parts
+    const written = this.#writeToAll(joined(encoder, messages))
+    if (written > 0) events.delivered(written * messages.length, (clock.monotonic() - this.#pendingSince) / 1000)
   }
 
   /** Gives to how many it was written. */
-  function writeToAll(buffer: Buffer): number {
+  #writeToAll(buffer: Buffer): number {
+    const members = this.#members
+    const { maxPendingBytes, events } = this.#parts
     let written = 0
     // Backwards, because an eviction puts the last member, which has had its write, into the free slot.
     for (let i = members.length - 1; i >= 0; i--) {
@@ -103,14 +125,12 @@ export function createFanOut(parts: {
         written++
         continue
       }
-      self.remove(member)
+      this.remove(member)
       events.slow()
       member.evict()
     }
     return written
   }
-
-  return self
 }
 
 /** All messages in one buffer. */

@@ -14,9 +14,10 @@ export interface FanOuts {
 
 /** @param onDelivered told of every write to all: messages times members */
 export function createFanOuts(kit: TransportKit, transport: string, onDelivered: (deliveries: number) => void = () => {}): FanOuts {
-  const groups = new Map<string, Map<Encoder, FanOut>>()
+  // By encoder first: there are few of them, and a map of its own for each interest would weigh half a kilobyte.
+  const byEncoder = new Map<Encoder, Map<string, FanOut>>()
 
-  function open(hub: HubPort, key: string, group: Map<Encoder, FanOut>, interest: Interest, encoder: Encoder): FanOut {
+  function open(hub: HubPort, key: string, group: Map<string, FanOut>, interest: Interest, encoder: Encoder): FanOut {
     const fanOut = createFanOut({
       encoder,
       turn: kit.turn,
@@ -30,24 +31,31 @@ export function createFanOuts(kit: TransportKit, transport: string, onDelivered:
         slow: () => kit.meter.slow(transport, interest.topics[0] ?? interest.patterns[0]?.source ?? ''),
         empty() {
           leave()
-          group.delete(encoder)
-          if (group.size === 0) groups.delete(key)
+          group.delete(key)
+          if (group.size === 0) byEncoder.delete(encoder)
         },
       },
     })
     const leave = hub.join(interest, fanOut)
-    group.set(encoder, fanOut)
+    group.set(key, fanOut)
     return fanOut
   }
 
   return {
-    get size() { return groups.size },
-    has: (interest) => groups.has(interestKey(interest)),
+    get size() {
+      const groups = [...byEncoder.values()]
+      if (groups.length <= 1) return groups[0]?.size ?? 0
+      return new Set(groups.flatMap((group) => [...group.keys()])).size
+    },
+    has(interest) {
+      const key = interestKey(interest)
+      return byEncoder.values().some((group) => group.has(key))
+    },
     join(hub, interest, encoder, member) {
       const key = interestKey(interest)
-      let group = groups.get(key)
-      if (group === undefined) groups.set(key, (group = new Map()))
-      const fanOut = group.get(encoder) ?? open(hub, key, group, interest, encoder)
+      let group = byEncoder.get(encoder)
+      if (group === undefined) byEncoder.set(encoder, (group = new Map()))
+      const fanOut = group.get(key) ?? open(hub, key, group, interest, encoder)
       fanOut.add(member)
       return () => fanOut.remove(member)
     },

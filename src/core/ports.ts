@@ -48,7 +48,8 @@ export interface Subscriber {
  * Numbers messages, and keeps what the rules say to keep. `append` gives offsets that rise by one, over all topics. When
  * it returns a promise, promises MUST settle in the order of the calls. `read` gives everything kept that the interest
  * wants, after the cursor, in the order of offsets; or 'lost' when the epoch is another, the offset was never given, or
- * anything the interest may have wanted after the cursor is no longer there. Never a part.
+ * anything the interest may have wanted after the cursor is no longer there. Never a part: an iteration that cannot go on
+ * MUST throw, and the rest counts as lost.
  */
 export interface Log {
   readonly epoch: string

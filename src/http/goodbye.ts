@@ -20,8 +20,10 @@ export async function sayGoodbye(
   const all = [...open]
   const steps = Math.max(1, Math.floor(spreadMs / STEP_MS))
   const perStep = Math.ceil(all.length / steps)
+  const { promise: timeIsUp, resolve } = Promise.withResolvers<void>()
   const cut = (): void => {
     for (const one of open) one.destroy()
+    resolve()
   }
   if (deadline.aborted) cut()
   deadline.addEventListener('abort', cut, { once: true })
@@ -33,6 +35,6 @@ export async function sayGoodbye(
   deadline.removeEventListener('abort', cut)
 
   function pause(ms: number): Promise<void> {
-    return new Promise((resolve) => after(ms, resolve))
+    return Promise.race([timeIsUp, new Promise<void>((next) => after(ms, next))])
   }
 }

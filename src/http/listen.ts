@@ -48,7 +48,7 @@ function explain(error: NodeJS.ErrnoException, address: ListenAddress): string {
   const where = 'path' in address ? address.path : `${address.host ?? ''}:${address.port}`
   switch (error.code) {
     case 'EADDRINUSE': return `${where} is in use by another process; stop it or choose another --addr`
-    case 'EACCES': return `${where} may not be listened on by this user; choose a port above 1023`
+    case 'EACCES': return `${where} may not be listened on by this user; choose ${'path' in address ? 'another folder' : 'a port above 1023'}`
     case 'EADDRNOTAVAIL': return `${where} is no address of this machine`
     case 'ENOTFOUND': return `${where}: there is no such host name`
     default: return `${where}: ${error.message}`

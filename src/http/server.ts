@@ -217,6 +217,8 @@ export function createPort(parts: {
   server.on('checkExpectation', (_message, response: ServerResponse) => replyEmpty(response, 417))
   server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
     detach.get(socket)?.()
+    // The socket lives on for hours, and what watched over its one request must not live with it: two kilobytes each.
+    detach.delete(socket)
     guards.delete(socket)
     // The answer to a request before this one would come in the middle of the WebSocket.
     if (lastAnswer.get(socket)?.writableFinished === false) socket.destroy()

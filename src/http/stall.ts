@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 
 /**
- * Notices that a peer takes nothing: a write that is still owed after `timeout` milliseconds. What has gone out since
- * the last look counts as life.
+ * Notices that a peer does not take what it is sent: a write that is still owed after `timeout` milliseconds. When all
+ * that was owed has gone out by then, what is owed now has its own time.
  */
 export class StallWatch {
   readonly #socket: Socket

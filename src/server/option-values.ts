@@ -11,6 +11,8 @@ export interface Faults {
 
 const SIZES: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1000, kib: 1024, m: 1024 ** 2, mb: 1e6, mib: 1024 ** 2, g: 1024 ** 3, gb: 1e9, gib: 1024 ** 3 }
 const TIMES: Record<string, number> = { '': 1, ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 36e5, d: 864e5 }
+/** Past this a timer of Node's goes off at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
 
 /** Reads one value, whether it came as text (environment, flag) or as itself (configuration). */
 export function readValue(option: Option, value: unknown): { value: unknown } | Faults {
@@ -20,7 +22,7 @@ export function readValue(option: Option, value: unknown): { value: unknown } | 
     case 'switch': return readSwitch(value)
     case 'choice': return option.choices?.includes(value as string) === true ? { value } : fault(`must be one of ${option.choices?.join(', ')}`)
     case 'bytes': return readAmount(value, SIZES, 'a size such as 65536, 64KiB or 1MiB', option.min)
-    case 'time': return readAmount(value, TIMES, 'a time such as 500ms, 10s or 5m', option.min)
+    case 'time': return readAmount(value, TIMES, 'a time such as 500ms, 10s or 5m', option.min, LONGEST_TIMER)
     case 'count': return readAmount(value, { '': 1 }, 'a whole number', option.min)
     case 'rules': return readRules(value)
     default: return option.kind satisfies never
@@ -32,9 +34,9 @@ function fault(...faults: string[]): Faults {
 }
 
 function readTexts(value: unknown): { value: readonly string[] } | Faults {
-  const list = typeof value === 'string' ? value.split(',').map((part) => part.trim()).filter((part) => part !== '') : value
-  if (Array.isArray(list) && list.every((one) => typeof one === 'string')) return { value: list }
-  return fault('must be a text or a list of texts')
+  const list: unknown[] = Array.isArray(value) ? value : [value]
+  if (!list.every((one) => typeof one === 'string')) return fault('must be a text or a list of texts')
+  return { value: list.flatMap((one) => one.split(',')).map((one) => one.trim()).filter((one) => one !== '') }
 }
 
 function readSwitch(value: unknown): { value: boolean } | Faults {
@@ -44,12 +46,17 @@ function readSwitch(value: unknown): { value: boolean } | Faults {
   return fault('must be on or off')
 }
 
-function readAmount(value: unknown, units: Record<string, number>, form: string, min = 0): { value: number } | Faults {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(value).trim())
-  const factor = match === null ? undefined : units[(match[2] as string).toLowerCase()]
-  const amount = match === null || factor === undefined ? Number.NaN : Math.round(Number(match[1]) * factor)
-  if (!Number.isSafeInteger(amount)) return fault(`must be ${form}`)
-  return amount < min ? fault(`must be at least ${min}`) : { value: amount }
+function readAmount(value: unknown, units: Record<string, number>, form: string, min = 0, max = Number.MAX_SAFE_INTEGER): { value: number } | Faults {
+  const isText = typeof value === 'number' || typeof value === 'string'
+  const match = isText ? /^(\d+)(\.\d+)?\s*([a-z]*)$/i.exec(String(value).trim()) : null
+  if (match === null) return fault(`must be ${form}`)
+  const [, whole, part = '', unit] = match as unknown as [string, string, string | undefined, string]
+  const factor = units[unit.toLowerCase()]
+  // Half a second is a time; half a byte, half a millisecond and half a connection are nothing.
+  if (factor === undefined || (factor === 1 && part !== '')) return fault(`must be ${form}`)
+  const amount = Math.round(Number(whole + part) * factor)
+  if (amount < min) return fault(`must be at least ${min}`)
+  return amount > max ? fault(`must be at most ${max}`) : { value: amount }
 }
 
 const who = v.picklist(['anyone', 'local', 'nobody'])

@@ -144,13 +144,17 @@ export function transportContract(name: string, create: (t: TestContext) => Prom
 function watched(world: TestHub): { port: HubPort; publish: TestHub['publish']; nested: () => number } {
   let depth = 0
   let nested = 0
+  const { hub } = world
   const port: HubPort = {
-    ...world.hub,
-    get cursor() { return world.hub.cursor },
+    get cursor() { return hub.cursor },
     publish(draft, by) {
       if (depth > 0) nested++
-      return world.hub.publish(draft, by)
+      return hub.publish(draft, by)
     },
+    may: (verb, topic, by) => hub.may(verb, topic, by),
+    maySubscribe: (interest, by) => hub.maySubscribe(interest, by),
+    join: (interest, subscriber) => hub.join(interest, subscriber),
+    resume: (interest, after, late) => hub.resume(interest, after, late),
   }
   return {
     port,

@@ -160,7 +160,9 @@ function createMessages({ log, list, jump, changed }) {
   }
 
   function keepPlace() {
-    if (following) log.scrollTop = log.scrollHeight
+    if (!following) return
+    log.scrollTop = log.scrollHeight
+    lastTop = log.scrollTop
   }
 
   function lookWhere() {

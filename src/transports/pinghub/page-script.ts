@@ -7,8 +7,11 @@ const field = id('field')
 const notice = id('notice')
 const title = document.title
 const NOT_CONNECTED = 'Not connected. The message stays here until the channel is live again.'
+// The hub closes with these when it did not take a message: a rule is against it, or it is too large.
+const [FORBIDDEN, TOO_LARGE] = [1008, 1009]
 // Sent, and not yet come back: every sender gets its own messages.
 const sent = []
+// What was given back without knowing whether it was published.
 let returned
 let mayPublish = true
 let whileAway = 0
@@ -32,7 +35,7 @@ function sayWhy(text) {
 }
 
 function between(away) {
-  if (!away) return 'Messages before this are no longer kept.'
+  if (!away) return 'Messages before this may be missing.'
   return 'Messages may be missing from ' + clock.format(away.from) + ' to ' + clock.format(away.to) + ', while this page was away.'
 }
 
@@ -83,10 +86,13 @@ const connection = keepConnected({
 
 // What was sent and did not come back is given back to the writer, who knows best whether to send it again.
 function returnUnsent(code, reason) {
-  if (code === 1008) forbidPublishing(reason)
-  else if (code === 1009) say(notice, 'The message is larger than the hub takes from a page.')
+  if (code === FORBIDDEN) forbidPublishing(reason)
+  else if (code === TOO_LARGE) say(notice, 'The message is larger than the hub takes from a page.')
   else if (sent.length > 0) say(notice, 'The connection was lost before the hub answered: the message may not have been published.')
-  if (sent.length > 0 && field.value === '') write((returned = sent.join('\n')))
+  if (sent.length > 0 && field.value === '') {
+    write(sent.join('\n'))
+    returned = code === FORBIDDEN || code === TOO_LARGE ? undefined : field.value
+  }
   sent.length = 0
 }
 

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { exactly, interestIn } from '../../src/core/interest.ts'
+import { compilePattern, type Pattern } from '../../src/core/pattern.ts'
+import type { Subscriber } from '../../src/core/ports.ts'
+import { createRouter } from '../../src/core/router.ts'
+import { topicFromBytes, topicFromText } from '../../src/core/topic.ts'
+import { createRecorder, createSeededRandom } from '../../src/testing/index.ts'
+
+const topic = topicFromText
+
+test('by name and by pattern, everyone who wants a topic is found, each once', () => {
+  const router = createRouter()
+  const [name, pattern, both, other] = [createRecorder(), createRecorder(), createRecorder(), createRecorder()]
+  router.join(interestIn(['news/eu']), name)
+  router.join(interestIn(['news/*']), pattern)
+  router.join(interestIn(['news/eu', 'news/*', '*', '*/eu']), both)
+  router.join(interestIn(['news', 'new?/us']), other)
+  assert.deepEqual(new Set(router.match(topic('news/eu'))), new Set([name, pattern, both]))
+  assert.equal(router.match(topic('news/eu')).length, 3)
+  assert.deepEqual([...router.match(topic('news/us'))].length, 3)
+  assert.deepEqual(router.match(topic('else')), [both])
+  assert.equal(router.topics, 2)
+  assert.equal(router.patterns, 4)
+})
+
+test('leaving takes back what was joined, and leaving twice takes back nothing of others', () => {
+  const router = createRouter()
+  const [leaving, staying] = [createRecorder(), createRecorder()]
+  const leave = router.join(interestIn(['a', 'b*']), leaving)
+  router.join(interestIn(['a', 'b*']), staying)
+  leave()
+  leave()
+  assert.deepEqual(router.match(topic('a')), [staying])
+  assert.deepEqual(router.match(topic('b1')), [staying])
+})
+
+test('one that has joined twice stays until it has left twice', () => {
+  const router = createRouter()
+  const one = createRecorder()
+  const first = router.join(interestIn(['a', 'b', 'x*']), one)
+  const second = router.join(interestIn(['b', 'c', 'x*']), one)
+  assert.deepEqual(router.match(topic('b')), [one])
+  first()
+  first()
+  assert.deepEqual(['a', 'b', 'c', 'x1'].map((name) => router.match(topic(name)).length), [0, 1, 1, 1])
+  second()
+  assert.deepEqual([router.topics, router.patterns], [0, 0])
+})
+
+test('when all have left, nothing is left', () => {
+  const router = createRouter()
+  const leaves = Array.from({ length: 100 }, (_, i) => router.join(interestIn([`t${i % 10}`, `p${i % 7}*`, `p${i % 7}*x`]), createRecorder()))
+  assert.deepEqual([router.topics, router.patterns], [10, 14])
+  for (const leave of leaves) leave()
+  assert.deepEqual([router.topics, router.patterns], [0, 0])
+  assert.deepEqual(router.match(topic('p1x')), [])
+})
+
+test('a list that was given out is not changed by those who come and go', () => {
+  const router = createRouter()
+  const [first, second, third] = [createRecorder(), createRecorder(), createRecorder()]
+  const leave = router.join(exactly(topic('a')), first)
+  router.join(interestIn(['a*']), second)
+  const list = router.match(topic('a'))
+  leave()
+  router.join(exactly(topic('a')), third)
+  assert.deepEqual([...list], [first, second])
+  assert.deepEqual([...router.match(topic('a'))], [third, second])
+
+  const byName = createRouter()
+  const gone = byName.join(exactly(topic('a')), first)
+  const before = byName.match(topic('a'))
+  gone()
+  byName.join(exactly(topic('a')), second)
+  assert.deepEqual([...before], [first])
+})
+
+test('a topic that is no UTF-8 is found by its name, and by no pattern', () => {
+  const router = createRouter()
+  const [name, pattern] = [createRecorder(), createRecorder()]
+  const raw = topicFromBytes(Buffer.from([0x61, 0xff]))
+  router.join(exactly(raw), name)
+  router.join(interestIn(['*']), pattern)
+  assert.deepEqual(router.match(raw), [name])
+})
+
+test('joining and leaving at random, it finds whom a plain list finds', () => {
+  const names = ['a', 'b', 'a/b', 'a/b/c', 'b/c', 'c']
+  const globs = ['*', 'a*', 'a/*', '*/c', 'a/?', '[ab]', '**/b', 'a/b*', 'b*c']
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = createSeededRandom(seed)
+    const router = createRouter()
+    const subscribers = Array.from({ length: 8 }, () => createRecorder())
+    const plain: { leave: () => void; sources: string[]; subscriber: Subscriber }[] = []
+    for (let step = 0; step < 500; step++) {
+      if (random.below(2) === 0) {
+        const sources = Array.from({ length: 1 + random.below(4) }, () => random.pick([...names, ...globs]))
+        const subscriber = random.pick(subscribers)
+        plain.push({ leave: router.join(interestIn(sources), subscriber), sources, subscriber })
+      } else if (plain.length > 0) plain.splice(random.below(plain.length), 1)[0]?.leave()
+      const wanted = topic(random.pick(names))
+      const expected = new Set(plain.filter(({ sources }) => sources.some((source) => compilePattern(source).matches(wanted))).map(({ subscriber }) => subscriber))
+      const got = router.match(wanted)
+      assert.equal(got.length, expected.size, `seed ${seed}, step ${step}`)
+      assert.deepEqual(new Set(got), expected, `seed ${seed}, step ${step}`)
+      const used = new Set(plain.flatMap(({ sources }) => sources))
+      assert.equal(router.topics, names.filter((name) => used.has(name)).length)
+      assert.equal(router.patterns, globs.filter((glob) => used.has(glob)).length)
+    }
+  }
+})
+
+/** A pattern that counts how often it is asked. */
+function counting(source: string, asked: () => void): Pattern {
+  const pattern = compilePattern(source)
+  return { ...pattern, matches: (one) => (asked(), pattern.matches(one)) }
+}
+
+test('a hundred thousand patterns that begin otherwise do not make a miss or a hit slower', () => {
+  const router = createRouter()
+  let asked = 0
+  for (let i = 0; i < 100_000; i++) router.join({ topics: [], patterns: [counting(`${i.toString(36)}/*`, () => asked++)] }, createRecorder())
+  assert.equal(router.patterns, 100_000)
+  assert.deepEqual(router.match(topic('miss/entirely')), [])
+  assert.equal(asked, 0, 'a miss asked a pattern')
+  assert.equal(router.match(topic('abc/x')).length, 1)
+  assert.equal(asked, 1, 'a hit asked more than the one pattern that can match')
+})
+
+test('a pattern that many want is asked once for a message', () => {
+  const router = createRouter()
+  let asked = 0
+  const pattern = counting('a/*', () => asked++)
+  for (let i = 0; i < 1_000; i++) router.join({ topics: [], patterns: [pattern] }, createRecorder())
+  assert.equal(router.match(topic('a/b')).length, 1_000)
+  assert.equal(asked, 1)
+})
