@@ -1,4 +1,4 @@
-import { after, before, type TestContext } from 'node:test'
+import { after, type TestContext } from 'node:test'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 import { CHROMIUM } from './parts.ts'
 
@@ -28,17 +28,19 @@ export function state(page: Page, name: 'live' | 'waiting'): Promise<void> {
   return page.locator(`body[data-state=${name}]`).waitFor()
 }
 
-/** One real browser for the tests of a file. Where there is none, `open` is never called: the tests say `needs(CHROMIUM)`. */
+/** One real browser for the tests of a file, started for the first that asks. Tests that open pages say `needs(CHROMIUM)`. */
 export function useBrowser(): Browsing {
-  let browser: Browser | undefined
-  before(async () => {
-    if (CHROMIUM.path !== undefined) browser = await chromium.launch({ executablePath: CHROMIUM.path, args: ARGS })
-  })
-  after(() => browser?.close())
+  let launched: Promise<Browser> | undefined
+  after(async () => (await launched)?.close())
+
+  function launch(): Promise<Browser> {
+    if (CHROMIUM.path === undefined) throw new Error('there is no browser')
+    return chromium.launch({ executablePath: CHROMIUM.path, args: ARGS })
+  }
 
   const browsing: Browsing = {
     async open(t, url, options = {}) {
-      if (browser === undefined) throw new Error('there is no browser')
+      const browser = await (launched ??= launch())
       const context = await browser.newContext({ locale: 'en-GB', ...options })
       t.after(() => context.close())
       const page = await context.newPage()
