@@ -24,7 +24,10 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)
   }
   if (options.pongDeadline <= options.pingInterval) {
-    problems.push(`${at('pongDeadline')} must be longer than the ping interval of ${options.pingInterval} ms`)
+    // Whichever of the two somebody stated is the one to mend.
+    problems.push(from.pongDeadline === 'default'
+      ? `${at('pingInterval')} must be shorter than the pong deadline of ${options.pongDeadline} ms`
+      : `${at('pongDeadline')} must be longer than the ping interval of ${options.pingInterval} ms`)
   }
   return problems
 }

@@ -167,7 +167,7 @@ export function logContract(name: string, create: CreateLog): void {
       assert.deepEqual(got, got.map((_, i) => i + 1))
     })
 
-    for (const round of [1, 2, 3, 4, 5]) {
+    for (const round of [1, 2, 3]) {
       test(`whatever happens, a read is never partial (seed ${round})`, (t) => randomly(round, (parts) => create(parts, t)))
     }
   })
@@ -182,7 +182,7 @@ async function randomly(seed: number, create: (parts: LogParts) => Log | Promise
   const clock = createManualClock()
   const log = await create({ rules: RULES, clock, random })
   const all: Message[] = []
-  for (let step = 0; step < 1_500; step++) {
+  for (let step = 0; step < 1_000; step++) {
     const what = random.below(10)
     if (what < 6) all.push(await append(log, random.pick(TOPICS), `body ${step}`))
     else if (what === 6) clock.advance(random.below(8_000))

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test, type TestContext } from 'node:test'
 import type { Sink } from '../core/ports.ts'
+import { PATIENCE, within, type Patience } from './patience.ts'
 
 export interface SinkUnderTest {
   readonly sink: Sink
@@ -17,7 +18,11 @@ export interface SinkUnderTest {
 }
 
 /** What every `Sink`, the writing end of one connection, must do. */
-export function sinkContract(name: string, create: (t: TestContext) => Promise<SinkUnderTest> | SinkUnderTest): void {
+export function sinkContract(
+  name: string,
+  create: (t: TestContext) => Promise<SinkUnderTest> | SinkUnderTest,
+  { patience = PATIENCE }: Patience = {},
+): void {
   suite(`${name}, as a sink`, () => {
     test('what is written arrives whole and in order, and is not changed', async (t) => {
       const { sink, arrived } = await create(t)
@@ -43,7 +48,7 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
       const room = await fill(sink)
       assert.ok(sink.pendingBytes > 0)
       take()
-      await room.promise
+      await within(room.promise, 'room', patience)
       assert.equal(sink.room(), undefined)
     })
 
@@ -51,7 +56,7 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
       const { sink, stall, leave } = await create(t)
       stall()
       const room = await fill(sink)
-      await Promise.all([assert.rejects(room.promise), leave()])
+      await Promise.all([within(assert.rejects(room.promise), 'the end of the wait for room', patience), leave()])
     })
 
     test('after the end it neither throws nor offers room', async (t) => {
@@ -62,7 +67,7 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
       sink.evict()
       const room = sink.room()
       assert.ok(room !== undefined, 'there is room on a connection that is gone')
-      await assert.rejects(room)
+      await within(assert.rejects(room), 'the end of the wait for room', patience)
     })
 
     test('an evicted one gets what was pending, nothing more, and ends', async (t) => {
@@ -70,7 +75,7 @@ export function sinkContract(name: string, create: (t: TestContext) => Promise<S
       sink.write(Buffer.from('before'))
       sink.evict()
       sink.write(Buffer.from('after'))
-      await ended
+      await within(ended, 'the end of the connection', patience)
       const got = (await arrived(6)).toString('latin1')
       assert.ok(got.startsWith('before'), `"${got}" came`)
       assert.ok(!got.includes('after'), `"${got}" came`)

@@ -20,7 +20,7 @@ function find(name: string, candidates: readonly string[]): string | undefined {
 
 export const CHROMIUM: Part = {
   name: 'Chromium',
-  path: process.env['CHROMIUM'] ?? find('chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']),
+  path: process.env['CHROMIUM'] || find('chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']),
   install: 'apt-get install chromium, or set CHROMIUM to a browser',
 }
 

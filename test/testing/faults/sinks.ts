@@ -1,0 +1,72 @@
+import type { Sink } from '../../../src/core/ports.ts'
+import { createRecordingSink, sinkContract, type RecordingSink } from '../../../src/testing/index.ts'
+
+const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Partial<Sink>> = {
+  'it changes the chunk': (sink) => ({ write: (chunk) => (sink.write(Buffer.from(chunk)), void chunk.fill(0)) }),
+  'it leaves some out': (sink) => {
+    let writes = 0
+    return { write: (chunk) => void (++writes % 10 === 0 || sink.write(chunk)) }
+  },
+  'it always has bytes pending': () => ({ pendingBytes: 1 }),
+  'it never has bytes pending': () => ({ pendingBytes: 0 }),
+  'there is always room': () => ({ room: () => undefined }),
+  'there is never room': (sink, isOver) => ({ room: () => (isOver() ? sink.room() : new Promise(() => {})) }),
+  'room never comes back': (sink, isOver) => ({ room: () => (isOver() || sink.room() === undefined ? sink.room() : new Promise(() => {})) }),
+  'there is room when it is over': (sink, isOver) => ({ room: () => (isOver() ? undefined : sink.room()) }),
+  'it throws when it is over': (sink, isOver) => ({
+    write(chunk) {
+      if (isOver()) throw new Error('write after end')
+      sink.write(chunk)
+    },
+  }),
+  'it goes on after it was evicted': (sink) => ({ evict() {}, write: (chunk) => sink.write(chunk) }),
+  'it forgets what was pending when it is evicted': (sink) => {
+    const held: Buffer[] = []
+    let timer: NodeJS.Immediate | undefined
+    return {
+      write(chunk) {
+        held.push(chunk)
+        timer ??= setImmediate(() => {
+          timer = undefined
+          for (const one of held.splice(0)) sink.write(one)
+        })
+      },
+      evict() {
+        held.length = 0
+        sink.evict()
+      },
+    }
+  },
+}
+
+function register(name: string, change: (sink: RecordingSink, isOver: () => boolean) => Partial<Sink>): void {
+  sinkContract(name, () => {
+    const sink = createRecordingSink()
+    const ended = Promise.withResolvers<void>()
+    let over = false
+    const changed = change(sink, () => over)
+    const under: Sink = Object.create(sink, Object.getOwnPropertyDescriptors(changed)) as Sink
+    const evict = under.evict
+    Object.defineProperty(under, 'evict', { value: () => {
+      evict.call(sink)
+      ended.resolve()
+    } })
+    return {
+      sink: under,
+      async arrived(length) {
+        for (let i = 0; i < 20 && sink.bytes().length < length; i++) await new Promise((resolve) => setImmediate(resolve))
+        return sink.bytes()
+      },
+      stall: () => sink.stall(),
+      take: () => sink.take(),
+      async leave() {
+        over = true
+        sink.end()
+      },
+      ended: ended.promise,
+    }
+  }, { patience: 500 })
+}
+
+register('sound', () => ({}))
+for (const [name, change] of Object.entries(faults)) register(name, change)
