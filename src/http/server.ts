@@ -145,21 +145,13 @@ export function createPort(parts: {
   const guards = new WeakMap<Duplex, RequestGuard>()
   const detach = new WeakMap<Duplex, () => void>()
   const turnedAway = new WeakSet<Duplex>()
-  const answeredLast = new WeakSet<Duplex>()
   /** The answer to the last request of a connection. Answers go out in order, so it is the last to be finished. */
   const lastAnswer = new WeakMap<Duplex, ServerResponse>()
 
   function request(message: IncomingMessage, response: ServerResponse): void {
     if (turnedAway.has(message.socket)) return
-    if (guards.get(message.socket)?.unsure === true) {
-      // What was let by unseen behind a request for an upgrade that did not happen is not served.
-      if (answeredLast.has(message.socket)) {
-        message.socket.destroy()
-        return
-      }
-      answeredLast.add(message.socket)
-      response.shouldKeepAlive = false
-    }
+    // What came right behind a request for an upgrade that did not happen was let by unseen. Node has let it fall.
+    if (guards.get(message.socket)?.unsure === true) response.shouldKeepAlive = false
     lastAnswer.set(message.socket, response)
     dispatch.request(message, response)
   }

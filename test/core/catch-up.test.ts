@@ -7,7 +7,7 @@ import { draft, type Message } from '../../src/core/message.ts'
 import type { Latecomer, Log } from '../../src/core/ports.ts'
 import { createRouter } from '../../src/core/router.ts'
 import { topicFromText } from '../../src/core/topic.ts'
-import { createRecorder, createSeededRandom, createTestHub, OURSELVES, type TestHub } from '../../src/testing/index.ts'
+import { createRecorder, createSeededRandom, createTestHub, OURSELVES, type Recorder, type TestHub } from '../../src/testing/index.ts'
 
 const KEEP = [{ topics: 'kept/*', keep: { messages: 1_000, ms: 86_400_000 } }]
 
@@ -63,6 +63,7 @@ test('history comes first, then everything live, without a hole and without a re
   await world.clock.settle()
   await world.publish('kept/a', '7')
   assert.deepEqual(diary.lines, ['3', '4', '5', '6', 'live', '7'])
+  assert.deepEqual(world.router.match(topicFromText('kept/a')), [diary], 'whoever held messages for it has left')
 })
 
 test('what is published during a slow replay is held and comes behind it, once', async () => {
@@ -210,63 +211,112 @@ test('a receiver that breaks down ends it, and leaves nothing behind', async () 
   assert.equal(world.hub.topics, 0)
 })
 
-/** A log whose history comes one message at a time, when it is let, and which can be ahead of the router. */
-function slowLog(messages: readonly Message[], head: () => number): Log & { step(): void } {
-  let wake = (): void => {}
-  return {
+interface SlowWorld {
+  readonly lines: string[]
+  /** Who came over to the live stream gets what comes here. */
+  readonly live: Recorder
+  /** The log shows its next message. */
+  step(): Promise<void>
+  /** The log breaks off instead. */
+  breakOff(): Promise<void>
+  /** The hub comes to this message, and asks the router. */
+  route(offset: number): Promise<void>
+}
+
+/**
+ * A catch-up over a log whose history of three comes one message at a time, when it is let, and which can be ahead of the
+ * router. One of the three has been routed.
+ */
+function createSlowWorld(): SlowWorld {
+  const { clock } = createTestHub()
+  const messages = [1, 2, 3].map((offset): Message => ({ ...draft(topicFromText('a'), Buffer.from(`${offset}`)), offset, epoch: 'e', time: 0 }))
+  const router = createRouter()
+  const live = createRecorder()
+  const lines: string[] = []
+  let routed = 1
+  let next = Promise.withResolvers<void>()
+  const log: Log = {
     epoch: 'e',
-    get head() { return head() },
+    head: 3,
     append: () => { throw new Error('not here') },
     sweep() {},
     async *read(_, after) {
       for (const message of messages) {
         if (message.offset <= after.offset) continue
-        await new Promise<void>((resolve) => (wake = resolve))
+        await next.promise
+        next = Promise.withResolvers()
         yield message
       }
     },
-    step: () => wake(),
+  }
+  const late: Latecomer = {
+    count: 1,
+    deliver: (message) => void lines.push(message.body.toString()),
+    gap: (from, to) => void lines.push(`gap ${from.offset} to ${to.offset}`),
+    room: () => undefined,
+    live() {
+      lines.push('live')
+      router.join(interestIn(['a']), live)
+    },
+  }
+  catchUp({ interest: interestIn(['a']), after: { epoch: 'e', offset: 0 }, late, log, router, routed: () => routed, maxHeldBytes: 1_000 })
+  return {
+    lines,
+    live,
+    async step() {
+      next.resolve()
+      await clock.settle()
+    },
+    async breakOff() {
+      next.reject(new Error('the disk is gone'))
+      next = Promise.withResolvers()
+      await clock.settle()
+    },
+    async route(offset) {
+      routed = offset
+      const message = messages[offset - 1] as Message
+      for (const subscriber of router.match(message.topic)) subscriber.deliver(message)
+      await clock.settle()
+    },
   }
 }
 
-test('a log that shows more than was routed yet does not make a message come twice', async () => {
-  const world = createTestHub()
-  const messages = [1, 2, 3].map((offset): Message => ({ ...draft(topicFromText('a'), Buffer.from(`${offset}`)), offset, epoch: 'e', time: 0 }))
-  const router = createRouter()
-  const log = slowLog(messages, () => 3)
-  const live = createRecorder()
-  const lines: string[] = []
-  let routed = 1
-  catchUp({
-    interest: interestIn(['a']),
-    after: { epoch: 'e', offset: 0 },
-    late: {
-      count: 1,
-      deliver: (message) => void lines.push(message.body.toString()),
-      gap: () => void lines.push('gap'),
-      room: () => undefined,
-      live() {
-        lines.push('live')
-        router.join(interestIn(['a']), live)
-      },
-    },
-    log,
-    router,
-    routed: () => routed,
-    maxHeldBytes: 1_000,
-  })
-  for (let i = 0; i < 3; i++) {
-    log.step()
-    await world.clock.settle()
-  }
-  assert.deepEqual(lines, ['1', '2', '3'], 'live comes only when the router has passed what was shown')
-  for (const message of messages.slice(1)) {
-    routed = message.offset
-    for (const subscriber of router.match(message.topic)) subscriber.deliver(message)
-    await world.clock.settle()
-  }
+test('what the log shows before it was routed comes once, and live comes when the router has passed it', async () => {
+  const { lines, live, step, route } = createSlowWorld()
+  for (let i = 0; i < 3; i++) await step()
+  assert.deepEqual(lines, ['1', '2', '3'])
+  await route(2)
+  assert.deepEqual(lines, ['1', '2', '3'])
+  await route(3)
   assert.deepEqual(lines, ['1', '2', '3', 'live'])
   assert.deepEqual(live.texts(), [])
+})
+
+test('what is routed, and held, before the log shows it comes once as well', async () => {
+  const { lines, live, step, route } = createSlowWorld()
+  await step()
+  await route(2)
+  await route(3)
+  assert.deepEqual(lines, ['1'])
+  await step()
+  await step()
+  assert.deepEqual(lines, ['1', '2', '3', 'live'])
+  assert.deepEqual(live.texts(), [])
+})
+
+test('a log that breaks off is a gap, and what is held behind it still comes', async () => {
+  const { lines, step, breakOff, route } = createSlowWorld()
+  await step()
+  await route(2)
+  await route(3)
+  await breakOff()
+  assert.deepEqual(lines, ['1', '2', '3', 'live'], 'nothing was missing that was not held')
+
+  const other = createSlowWorld()
+  await other.breakOff()
+  await other.route(2)
+  assert.deepEqual(other.lines, ['gap 0 to 1', 'live'])
+  assert.deepEqual(other.live.texts(), ['2'])
 })
 
 test('whatever comes in between, each of many latecomers gets every message once and in order, or is told of a gap', async () => {

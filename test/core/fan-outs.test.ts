@@ -59,6 +59,19 @@ test('another interest, or another form, is another fan-out', async () => {
   assert.deepEqual(sinks.map((sink) => sink.text()), ['x', '!x', 'xy'])
 })
 
+test('an interest is counted once, in whichever forms somebody is here for it', () => {
+  const { hub, fanOuts } = createWorld()
+  const [eu, us] = [exactly(topicFromText('eu')), exactly(topicFromText('us'))]
+  fanOuts.join(hub, news, plain, createRecordingSink())
+  fanOuts.join(hub, news, loud, createRecordingSink())
+  const leave = fanOuts.join(hub, eu, loud, createRecordingSink())
+  fanOuts.join(hub, us, loud, createRecordingSink())
+  assert.equal(fanOuts.size, 3)
+  assert.deepEqual([news, eu, us].map((interest) => fanOuts.has(interest)), [true, true, true])
+  leave()
+  assert.deepEqual([fanOuts.size, fanOuts.has(eu)], [2, false])
+})
+
 test('with the last that leaves, the hub is left too', () => {
   const { hub, fanOuts } = createWorld()
   const leaves = [plain, loud, plain].map((form) => fanOuts.join(hub, news, form, createRecordingSink()))

@@ -68,8 +68,10 @@ const badLines: [what: string, line: string, status: number][] = [
   ['a tab at the end', 'GET /a HTTP/1.1\t\r\n', 400],
   ['a carriage return too many', 'GET /a HTTP/1.1\r\r\n', 400],
   ['a line feed alone', 'GET /a HTTP/1.1\n', 400],
+  ['a blank for the carriage return', 'GET /a HTTP/1.1 \n', 400],
   ['no version', 'GET /a\r\n', 400],
   ['no target', 'GET HTTP/1.1\r\n', 400],
+  ['nothing for a target', 'GET  HTTP/1.1\r\n', 400],
   ['a version of three parts', 'GET /a HTTP/1.1.1\r\n', 400],
   ['another protocol', 'GET /a HTPP/1.1\r\n', 400],
   ['small letters for HTTP', 'GET /a http/1.1\r\n', 400],
@@ -122,7 +124,7 @@ test('where the end of a chunk cannot be read, nothing behind it is passed on un
 
 test('a line feed alone ends no chunk line, though the parser would take it', () => {
   const head = 'POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n'
-  for (const body of ['5\nhello\r\n0\r\n\r\n', '5\r\nhello\n0\r\n\r\n', '5\r\nhello\r\n0\n\r\n', '0\r\n\n', '0\r\nA: b\n\r\n']) refuses(`${head}${body}${BAD}`, 400)
+  for (const body of ['5\nhello\r\n0\r\n\r\n', '5\r\nhello\n0\r\n\r\n', '5\r\nhello\r\n0\n\r\n', '0\r\n\n', '0\r\nA: b\n\r\n']) refuses(`${head}${body}${GET}`, 400)
 })
 
 test('a length that cannot be read is left to the parser, and nothing behind it is passed on', () => {

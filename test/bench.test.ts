@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { loadFanOut } from '../bench/load/fan-out.ts'
+import { createFrameReader, createFrameWriter, STAMPS, type FrameState } from '../bench/load/frames.ts'
+import { createHistogram } from '../bench/load/histogram.ts'
+import { parseOptions } from '../bench/options.ts'
+import { startServer } from '../bench/processes.ts'
+import { ROWS } from '../bench/rows.ts'
+import { median, renderTable } from '../bench/table.ts'
+import { frame } from '../src/protocol/websocket/frame.ts'
+import { run } from './support/process.ts'
+
+// The bench is tested for what it says and counts, never for how fast anything is.
+
+const MAIN = fileURLToPath(new URL('../bench/main.ts', import.meta.url))
+const TINY = ['--rounds', '1', '--seconds', '0.1', '--warmup', '0.05', '--subscribers', '8', '--idle', '20']
+
+interface Results {
+  readonly versions: Record<string, string>
+  readonly notes: readonly string[]
+  readonly rows: readonly { name: string; title: string; medians: Record<'ours' | 'peer' | 'ratio', Record<string, number>> }[]
+}
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'waystation-bench-'))
+  t.after(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+function resultsIn(path: string): Results {
+  const [file, ...others] = readdirSync(path)
+  assert.deepEqual(others, [])
+  return JSON.parse(readFileSync(join(path, file as string), 'utf8')) as Results
+}
+
+test('the bench measures every row on both servers, prints the table and writes the figures', async (t) => {
+  const results = folder(t)
+  const bench = run(t, process.execPath, [MAIN, ...TINY, '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr())
+  const { rows, versions } = resultsIn(results)
+  assert.deepEqual(rows.map(({ name }) => name), Object.keys(ROWS))
+  assert.equal(versions['node'], process.version)
+  for (const { name, title, medians: { ours, peer, ratio } } of rows) {
+    const lines = bench.stdout().split('\n')
+    const at = lines.indexOf(title)
+    assert.notEqual(at, -1, `no row ${title} in\n${bench.stdout()}`)
+    assert.deepEqual(lines.slice(at + 1, at + 4).map((line) => line.trim().split(/ {2,}/)[0]), ['Waystation', 'ws loop', 'Waystation / ws loop'])
+    const expected = name === 'idle' ? ['kib'] : ['perSecond', 'cpu', 'p50', 'p99']
+    for (const figures of [ours, peer]) {
+      assert.deepEqual(Object.keys(figures), expected)
+      assert.ok(Object.values(figures).every(Number.isFinite), `${name}: ${JSON.stringify(figures)}`)
+    }
+    assert.deepEqual(Object.keys(ratio), expected)
+  }
+})
+
+test('what the machine lacks is told in words: open files, and a way to pin', { skip: process.platform === 'win32' && 'there is no ulimit' }, async (t) => {
+  const results = folder(t)
+  const args = [MAIN, ...TINY, '--idle', '10000', '--only', 'idle', '--results', results]
+  const bench = run(t, '/bin/sh', ['-c', 'ulimit -n 260 && exec "$0" "$@"', process.execPath, ...args], { env: { PATH: '/nowhere' } })
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr())
+  assert.match(bench.stdout(), /^Only 60 idle connections instead of 10000: a process may have 260 open files here \(ulimit -n\)\.$/m)
+  assert.match(bench.stdout(), /^60 idle connections/m)
+  assert.match(bench.stdout(), /^Server and load are not pinned to cores, because there is (no taskset here|only one CPU)/m)
+  assert.equal(resultsIn(results).notes.length >= 2, true)
+})
+
+test('where the system shows no processes, the server itself says what it has used', async () => {
+  await using server = await startServer('hub.ts', undefined, [], '/nowhere')
+  const { cpu, rss } = await server.usage()
+  assert.ok(cpu > 0 && cpu < 60, `${cpu} s`)
+  assert.ok(rss > 2 ** 20, `${rss} bytes`)
+})
+
+test('mistakes in the options are all told, with the option that was meant', async (t) => {
+  const bench = run(t, process.execPath, [MAIN, '--round', '3', '--seconds', 'soon', '--idle', '1.5', '--only', 'chanels', '--rate'])
+  assert.equal((await bench.exited).code, 2)
+  assert.equal(bench.stdout(), '')
+  assert.deepEqual(bench.stderr().trim().split('\n'), [
+    'bench: --round is no option; did you mean --rounds?',
+    'bench: --only chanels is no row; did you mean channels?; the rows are one, many, channels, rate, idle, post',
+    'bench: --rate wants a value: --rate N',
+    'bench: --seconds soon must be a number, 0.05 or more',
+    'bench: --idle 1.5 must be a whole number, 1 or more',
+    'bench: "npm run bench -- --help" lists the options',
+  ])
+})
+
+test('--quick changes what is not stated', () => {
+  const quick = parseOptions(['--quick', '--seconds', '2'])
+  assert.ok('rows' in quick)
+  assert.deepEqual([quick.rounds, quick.seconds, quick.idle, quick.subscribers], [1, 2, 2_000, 1_000])
+})
+
+test('--help names every option and every row', () => {
+  const answer = parseOptions(['--help', '--nonsense'])
+  assert.ok('help' in answer)
+  for (const word of ['--rounds N', '--seconds S', '--quick', '--profile DIR', ...Object.keys(ROWS)]) assert.ok(answer.help.includes(word), word)
+})
+
+test('frames are counted however they are cut, and pings among them are not', () => {
+  const messages = [1, 2, 63, 64, 4_095, STAMPS - 1]
+  const wire = Buffer.concat(messages.flatMap((stamp, i) => {
+    const writer = createFrameWriter(i % 2 === 0 ? 20 : 300)
+    const masked = Buffer.alloc(writer.length)
+    writer.write(stamp, masked, 0)
+    return [frame(0x9, Buffer.alloc(i)), frame(0x1, unmask(masked))]
+  }))
+  for (let cut = 1; cut < wire.length; cut++) {
+    const seen: number[] = []
+    const read = createFrameReader((stamp) => seen.push(stamp))
+    const state: FrameState = { rest: undefined }
+    for (let at = 0; at < wire.length; at += cut) {
+      const piece = wire.subarray(at, at + cut)
+      read(state, piece, piece.length)
+    }
+    assert.deepEqual(seen, messages, `in pieces of ${cut}`)
+  }
+})
+
+function unmask(bytes: Buffer): Buffer {
+  const start = ((bytes[1] as number) & 0x7f) < 126 ? 2 : 4
+  const mask = bytes.subarray(start, start + 4)
+  return Buffer.from(bytes.subarray(start + 4).map((byte, i) => byte ^ (mask[i % 4] as number)))
+}
+
+test('percentiles are right within two percent', () => {
+  const histogram = createHistogram()
+  for (let i = 1; i <= 100_000; i++) histogram.add(i)
+  for (const share of [0.01, 0.5, 0.9, 0.99]) {
+    const found = histogram.percentile(share)
+    assert.ok(Math.abs(found / (share * 100_000) - 1) < 0.02, `${share}: ${found}`)
+  }
+  assert.ok(Number.isNaN(createHistogram().percentile(0.5)))
+})
+
+test('the table shows medians and their ratio', () => {
+  const round = (cpu: number) => ({ cpu, serverLoad: 1, generatorLoad: 1, elsewhere: 0 })
+  const table = renderTable([{ title: 'a row', ours: [1, 50, 2].map(round), peer: [4, 3, 5].map(round) }])
+  assert.match(table, /^ {2}Waystation +2\.000\n {2}ws loop +4\.000\n {2}Waystation \/ ws loop +0\.50$/m)
+  assert.equal(median([4, 1, 3, 2]), 2.5)
+})
+
+/** A server of a channel that does with each delivery what the test says. */
+async function broadcaster(t: TestContext, deliver: (to: WebSocket, data: string, count: number) => void): Promise<number> {
+  const server = createServer()
+  const sockets = new WebSocketServer({ server })
+  let count = 0
+  sockets.on('connection', (socket) => {
+    socket.on('message', (data) => {
+      for (const one of sockets.clients) deliver(one, String(data), ++count)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const one of sockets.clients) one.terminate()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+const task = { kind: 'fan-out', subscribers: 3, channels: 1, size: 32, inFlight: 4, warmup: 0.05, seconds: 0.1, patience: 1 } as const
+const looked = async (): Promise<void> => {}
+
+test('a delivery that never comes makes the measurement fail', async (t) => {
+  const port = await broadcaster(t, (to, data, count) => count !== 20 && to.send(data))
+  await assert.rejects(loadFanOut(port, task, looked), /^Error: 1 deliveries never came/)
+})
+
+test('a delivery that comes twice makes the measurement fail', async (t) => {
+  const port = await broadcaster(t, (to, data, count) => {
+    to.send(data)
+    if (count === 20) to.send(data)
+  })
+  await assert.rejects(loadFanOut(port, task, looked), /^Error: 1 deliveries came twice/)
+})
