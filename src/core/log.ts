@@ -118,10 +118,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     if (after.offset === head) return []
     const found: Message[] = []
     const seen = new Set<Topic>()
-    // The chain is in order of last appends: behind the first ring that has nothing newer, no ring has.
-    for (let ring = newest, next: Ring | undefined; ring !== undefined && ring.last > after.offset; ring = next) {
-      next = ring.older
-      if (!wants(interest, ring.topic)) continue
+    for (const ring of ringsSince(interest, after.offset)) {
       seen.add(ring.topic)
       expire(ring)
       if (ring.floor > after.offset) return 'lost'
@@ -129,6 +126,19 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     }
     if (mayHaveMissed(interest, after.offset, seen)) return 'lost'
     return found.sort((a, b) => a.offset - b.offset)
+  }
+
+  /** The rings that are wanted and have something newer. Names are looked up; only patterns have to look around. */
+  function ringsSince(interest: Interest, after: number): Ring[] {
+    if (interest.patterns.length === 0) {
+      return interest.topics.flatMap((topic) => rings.get(topic) ?? []).filter((ring) => ring.last > after)
+    }
+    const found: Ring[] = []
+    // The chain is in order of last appends: behind the first ring that has nothing newer, no ring has.
+    for (let ring = newest; ring !== undefined && ring.last > after; ring = ring.older) {
+      if (wants(interest, ring.topic)) found.push(ring)
+    }
+    return found
   }
 
   /** Of topics without a ring only this is known: nothing went after `forgotten`, if kept, or after `passed`, if not. */

@@ -41,8 +41,9 @@ export function isLoopback(address: string): boolean {
 
 /** A hop of `X-Forwarded-For` without the port that some proxies write; `unknown` when it is no IP address. */
 export function plainAddress(hop: string): string {
-  const match = /^\s*(?:\[([^\]]*)\](?::\d+)?|(\d[\d.]*):\d+|([^\s]*))\s*$/.exec(hop)
-  const address = match?.[1] ?? match?.[2] ?? match?.[3] ?? ''
+  const text = hop.trim()
+  const match = /^\[([^\]]*)\](?::\d+)?$|^(\d[\d.]*):\d+$/.exec(text)
+  const address = match?.[1] ?? match?.[2] ?? text
   return ipaddr.isValid(address) ? address : 'unknown'
 }
 

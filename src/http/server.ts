@@ -100,6 +100,8 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
 /** What Node's parser lets pass and should not: each is a way to make two readers of one stream disagree. */
 function flawOf(message: IncomingMessage): number | undefined {
   if (message.httpVersionMajor !== 1) return 505
+  // A fragment never travels: one reader would cut it off, another take it for a part of the path.
+  if (message.url?.includes('#') === true) return 400
   const coding = message.headers['transfer-encoding']
   if (message.httpVersion === '1.0' && coding !== undefined) return 400
   // The parser asks only that `chunked` comes last; what is wrapped in it would be taken for the message.
@@ -139,7 +141,7 @@ export function createPort(parts: {
     noDelay: true,
     shouldUpgradeCallback: (message: IncomingMessage) => dispatch.upgrades(message),
   }
-  const server = tls === undefined ? createHttp(options) : createHttps({ ...options, ...tls, minVersion: 'TLSv1.2' })
+  const server = tls === undefined ? createHttp(options) : createHttps({ ...options, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: bounds.headerTimeout })
   // They are bounded by their bytes. Some versions of Node leave out what is past a number of them, and do not say so.
   server.maxHeadersCount = 0
   const guards = new WeakMap<Duplex, RequestGuard>()
@@ -217,7 +219,8 @@ export function createPort(parts: {
     else dispatch.upgrade(message, socket, head)
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    // Without a guard it is a TLS handshake that came to nothing: there is no way to say so.
+    if (error.code === 'ECONNRESET' || !socket.writable || !guards.has(socket)) socket.destroy()
     else if (error.code === 'HPE_HEADER_OVERFLOW') refuse(socket, 431)
     else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuse(socket, 408)
     else refuse(socket, 400)

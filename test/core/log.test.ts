@@ -152,6 +152,16 @@ test('many messages on one topic are let go without the rest being moved each ti
   assert.equal(read(log, ['a'], 48_999), 'lost')
 })
 
+test('to read a topic by its name, no other topic is looked at, however many there are', () => {
+  const { log } = open(KEEP_ALL)
+  append(log, 'mine')
+  for (let i = 0; i < 10_000; i++) append(log, `topic ${i}`)
+  let asked = 0
+  const topics = new Proxy([topicFromText('mine')], { get: (list, key) => (asked++, Reflect.get(list, key)) })
+  assert.equal([...(log.read({ topics, patterns: [] }, { epoch: log.epoch, offset: 0 }) as Message[])].length, 1)
+  assert.ok(asked < 50, `the name was asked for ${asked} times`)
+})
+
 test('a kept body does not keep alive the large buffer that it was read in', () => {
   const { log } = open([{ topics: 'kept', keep: { messages: 9, ms: DAY } }])
   const large = Buffer.alloc(1_000_000, 'x')

@@ -35,6 +35,8 @@ test('drainTime: at SIGTERM everyone is told 1001, spread over the time, nobody 
   ready.send('GET /_/readyz HTTP/1.1\r\n')
   const late = await openWire(t, hub.port)
   late.send('POST /a HTTP/1.1\r\nHost: h\r\n')
+  // When this is answered, the halves sent before it have been read: the hub knows that these two are not idle.
+  await fetch(`${hub.url}/_/healthz`)
   hub.child.kill('SIGTERM')
   const goodbyes = sockets.map(goodbye)
   await Promise.race(goodbyes)

@@ -39,6 +39,8 @@ const REFUSED: Record<string, [line: string, status: string]> = {
   'percent-encoded bytes that are no UTF-8': ['GET /a%ff HTTP/1.1', '400'],
   'an overlong slash': ['GET /a%c0%afb HTTP/1.1', '400'],
   'a percent-encoded surrogate': ['GET /a%ed%a0%80 HTTP/1.1', '400'],
+  'a fragment': ['GET /_/healthz#x HTTP/1.1', '400'],
+  'a fragment behind a query': ['GET /_/healthz?x=y#z HTTP/1.1', '400'],
   'the first bytes of TLS': ['\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', '400'],
 }
 

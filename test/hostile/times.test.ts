@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { selfSigned, temporaryFolder } from '../support/certificates.ts'
 import { until } from '../support/events.ts'
 import { openFrames, OPCODE } from '../support/frames.ts'
 import { clientFrame, raw } from '../support/raw.ts'
@@ -51,6 +53,17 @@ test('headerTimeout: holds for a later request of a connection too', async (t) =
   await connection.until((received) => received.includes('ok\n'))
   connection.send('GET /a HTTP/1.1\r\nHost: h\r\n')
   assert.equal(statuses((await connection.ended).toString()), '200 408')
+})
+
+test('headerTimeout: a connection that never begins its TLS handshake, or never ends it, ends', async (t) => {
+  const folder = temporaryFolder(t)
+  selfSigned(folder, 'hub')
+  const server = await startServer(t, { ...PATIENT, headerTimeout: 200, tlsCert: join(folder, 'hub.pem'), tlsKey: join(folder, 'hub.key') })
+  for (const bytes of ['', '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', 'GET / HTTP/1.1\r\nHost: h\r\n\r\n']) {
+    const connection = await raw(t, server.port)
+    connection.send(Buffer.from(bytes, 'latin1'))
+    await connection.ended
+  }
 })
 
 test('requestTimeout: a body that comes byte by byte is cut off with 408, and is not published', async (t) => {

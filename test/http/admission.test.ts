@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createAdmission, type Admission } from '../../src/http/admission.ts'
+import { heapUsed } from '../support/memory.ts'
 
 function admitted(admission: Admission, address: string): () => void {
   const place = admission.admit(address)
@@ -61,4 +62,15 @@ test('addresses that could not be told apart count as one', () => {
   const admission = createAdmission({ total: 100, perAddress: 1 })
   admitted(admission, 'unknown')
   assert.equal(admission.admit('unknown'), 'too_many_from_address')
+})
+
+test('addresses that come and go leave nothing behind', () => {
+  const admission = createAdmission({ total: 10, perAddress: 1 })
+  const visit = (i: number): void => admitted(admission, `198.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`)()
+  visit(0)
+  const before = heapUsed()
+  for (let i = 0; i < 200_000; i++) visit(i)
+  const grown = heapUsed() - before
+  assert.equal(admission.count, 0)
+  assert.ok(grown < 4_000_000, `${grown} bytes more`)
 })

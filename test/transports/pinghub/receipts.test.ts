@@ -47,15 +47,18 @@ test('errors of a POST carry the CORS headers too, so that the page can read the
 })
 
 test('a preflight of an allowed origin is answered 204; any other OPTIONS stays 405', async (t) => {
-  const { port } = await startServer(t, { origin: ['https://app.example.com'] })
   const preflight = { Origin: 'https://app.example.com', 'Access-Control-Request-Method': 'POST' }
-  const answer = await ask(t, port, request('OPTIONS /a', { headers: preflight }))
-  assert.equal(answer.status, 204)
-  assert.equal(answer.headers.get('access-control-allow-methods'), 'GET, POST')
-  assert.match(answer.headers.get('access-control-allow-headers') ?? '', /Content-Type/)
-  for (const headers of [{ ...preflight, Origin: 'https://evil.example' }, { Origin: preflight.Origin }, { 'Access-Control-Request-Method': 'POST' }]) {
-    const refused = await ask(t, port, request('OPTIONS /a', { headers: headers as Record<string, string> }))
-    assert.deepEqual([refused.status, refused.body], [405, ''])
+  const others: readonly Record<string, string>[] = [{ ...preflight, Origin: 'https://evil.example' }, { Origin: preflight.Origin }, { 'Access-Control-Request-Method': 'POST' }]
+  for (const sse of [true, false]) {
+    const { port } = await startServer(t, { origin: ['https://app.example.com'], sse })
+    const answer = await ask(t, port, request('OPTIONS /a', { headers: preflight }))
+    assert.equal(answer.status, 204)
+    assert.equal(answer.headers.get('access-control-allow-methods'), 'GET, POST')
+    assert.match(answer.headers.get('access-control-allow-headers') ?? '', /Content-Type/)
+    for (const headers of others) {
+      const refused = await ask(t, port, request('OPTIONS /a', { headers }))
+      assert.deepEqual([refused.status, refused.body], [405, ''])
+    }
   }
 })
 

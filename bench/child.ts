@@ -1,0 +1,23 @@
+import type { AddressInfo } from 'node:net'
+
+/** What a measured server says to the bench, over the channel that `node:child_process` opens. */
+export type FromServer = { ready: number } | { usage: Usage }
+
+/** What a process has used up: CPU seconds since its start, and bytes of memory now. */
+export interface Usage {
+  readonly cpu: number
+  readonly rss: number
+}
+
+/**
+ * Called by a measured server when it listens. It then answers when asked what it has used, which is needed where the
+ * system has no `/proc`, and ends when the bench lets go of it, however the bench ends.
+ */
+export function listening(port: AddressInfo['port']): void {
+  process.on('message', () => {
+    const { user, system } = process.cpuUsage()
+    process.send?.({ usage: { cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() } } satisfies FromServer)
+  })
+  process.on('disconnect', () => process.exit(0))
+  process.send?.({ ready: port } satisfies FromServer)
+}

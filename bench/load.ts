@@ -1,0 +1,33 @@
+import { loadFanOut } from './load/fan-out.ts'
+import { loadIdle } from './load/idle.ts'
+import { loadPost } from './load/post.ts'
+import type { FromLoad, Report, Task } from './task.ts'
+
+/*
+ * The load generator, a process of its own: bare sockets and a frame counter that does no more than it must, so that
+ * it costs less than the server.
+ */
+function tell(what: FromLoad): void {
+  process.send?.(what)
+}
+
+const report: Report = (phase) => new Promise((resolve) => {
+  process.once('message', () => resolve())
+  tell(phase)
+})
+
+function run(port: number, task: Task): Promise<void> {
+  switch (task.kind) {
+    case 'fan-out': return loadFanOut(port, task, report)
+    case 'post': return loadPost(port, task, report)
+    case 'idle': return loadIdle(port, task, report)
+    default: return task satisfies never
+  }
+}
+
+// Whatever goes wrong, in a callback of a socket or elsewhere, makes the figures worthless: the bench must hear of it.
+process.on('uncaughtException', (error) => tell({ failed: error.message }))
+process.on('disconnect', () => process.exit(0))
+process.once('message', ({ port, task }: { port: number; task: Task }) => {
+  run(port, task).then(() => tell({ done: true }), (error: Error) => tell({ failed: error.message }))
+})

@@ -1,0 +1,106 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { FromServer, Usage } from './child.ts'
+import { read } from './machine.ts'
+import type { FromLoad, Seen, Task } from './task.ts'
+
+const PATIENCE_MS = 60_000
+/** `/proc` counts in hundredths of a second on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100
+const KIB = 1024
+
+/** Starts a file of the bench as a process of its own, on one core if one is given. It ends when it is let go of. */
+function start(file: string, core: number | undefined, nodeFlags: readonly string[] = []): ChildProcess {
+  const command = [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url))]
+  const pinned = core === undefined ? command : ['taskset', '-c', String(core), ...command]
+  return spawn(pinned[0] as string, pinned.slice(1), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+}
+
+/** The next thing that a process says. Rejects when it ends instead. */
+function hear<T>(child: ChildProcess, who: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => done(() => reject(new Error(`the ${who} said nothing for ${PATIENCE_MS / 1000} seconds`))), PATIENCE_MS)
+    const onMessage = (message: unknown): void => done(() => resolve(message as T))
+    const onExit = (code: number | null, signal: string | null): void => done(() => reject(new Error(`the ${who} ended (${signal ?? code})`)))
+    const onError = (error: Error): void => done(() => reject(error))
+    child.on('message', onMessage).on('exit', onExit).on('error', onError)
+    function done(then: () => void): void {
+      clearTimeout(late)
+      child.off('message', onMessage).off('exit', onExit).off('error', onError)
+      then()
+    }
+  })
+}
+
+/** Lets go, and waits for the end. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  if (child.connected) child.disconnect()
+  const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await gone
+  clearTimeout(late)
+}
+
+export interface MeasuredServer extends AsyncDisposable {
+  readonly port: number
+  usage(): Promise<Usage>
+}
+
+/**
+ * @param proc where the system shows its processes; where it does not, the server itself is asked
+ * @throws {Error} when it does not start
+ */
+export async function startServer(file: string, core: number | undefined, nodeFlags: readonly string[], proc = '/proc'): Promise<MeasuredServer> {
+  const child = start(file, core, nodeFlags)
+  const heard = await hear<FromServer>(child, 'server')
+  return {
+    port: 'ready' in heard ? heard.ready : 0,
+    async usage() {
+      const seen = fromProc(`${proc}/${child.pid}`)
+      if (seen !== undefined) return seen
+      child.send('usage')
+      const answer = await hear<FromServer>(child, 'server')
+      return 'usage' in answer ? answer.usage : { cpu: NaN, rss: NaN }
+    },
+    [Symbol.asyncDispose]: () => end(child),
+  }
+}
+
+/** User and system time, and resident memory, as the system counts them. */
+function fromProc(folder: string): Usage | undefined {
+  const stat = read(`${folder}/stat`)
+  const rss = /^VmRSS:\s*(\d+)/m.exec(read(`${folder}/status`) ?? '')?.[1]
+  if (stat === undefined || rss === undefined) return undefined
+  // Behind the name, which may hold anything, stand state (3), ..., utime (14), stime (15).
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, rss: Number(rss) * KIB }
+}
+
+/**
+ * Runs the generator once.
+ * @param look called when the counting begins and when it ends
+ * @throws {Error} when anything went wrong: the figures would be worth nothing
+ */
+export async function runLoad(port: number, task: Task, core: number | undefined, look: (phase: 'begin' | 'end') => Promise<void>): Promise<Seen> {
+  const child = start('load.ts', core)
+  try {
+    child.send({ port, task })
+    let seen: Seen | undefined
+    for (;;) {
+      const heard = await hear<FromLoad>(child, 'load generator')
+      if ('failed' in heard) throw new Error(heard.failed)
+      if ('done' in heard) break
+      await look('begin' in heard ? 'begin' : 'end')
+      if ('end' in heard) seen = heard.end
+      child.send('go on')
+    }
+    if (seen === undefined) throw new Error('the load generator saw nothing')
+    return seen
+  } finally {
+    await end(child)
+  }
+}
