@@ -11,7 +11,7 @@ export const LIMITS = {
   maxConnectionsPerAddress: { default: 1_000, min: 1, unit: 'connections', reason: 'one client address (IPv6: one /64), loopback exempt; one machine must not use up maxConnections' },
   maxPendingBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'bytes that wait in one connection when the next turn writes; a slow reader costs no more than this' },
   maxHeldBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'live messages held for one subscriber that is being caught up; past it the log is read again' },
-  maxLogBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'all messages that the rules keep; the oldest go first' },
+  maxLogBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'all messages that the rules keep; past it the topic that was quiet longest loses its oldest first' },
   maxTopicsPerStream: { default: 100, min: 1, unit: 'topics', reason: 'topics and patterns of one event stream; each costs work when it joins' },
   maxHeaderBytes: { default: 16_384, min: 1_024, unit: 'bytes', reason: 'request line and headers of one request' },
   headerTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'time to send the whole header block; a slow header holds a connection for nothing' },

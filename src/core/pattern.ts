@@ -18,6 +18,11 @@ export interface Pattern {
   readonly literal: boolean
   /** Whether the topic matches. Cost is bounded by the product of both lengths. A topic that is no UTF-8 never does. */
   matches(topic: Topic): boolean
+  /**
+   * The same, but a topic that is no UTF-8 is covered too, each of its raw bytes counting as one code point: for rules,
+   * which must not be got round by a byte that is no text.
+   */
+  covers(topic: Topic): boolean
 }
 
 interface SetToken {
@@ -42,10 +47,18 @@ export function compilePattern(source: string): Pattern {
   while (plain < tokens.length && typeof tokens[plain] === 'number') plain++
   const prefix = String.fromCodePoint(...(tokens.slice(0, Math.min(plain, 1_000)) as number[]))
   const literal = plain === tokens.length
-  const matches = literal
-    ? (topic: Topic) => topic === source
-    : (topic: Topic) => topic.startsWith(prefix) && topicIsText(topic) && run(tokens, topic)
-  return { source, prefix, literal, matches }
+  if (literal) {
+    const same = (topic: Topic): boolean => topic === source
+    return { source, prefix, literal, matches: same, covers: same }
+  }
+  return {
+    source,
+    prefix,
+    literal,
+    matches: (topic) => topic.startsWith(prefix) && topicIsText(topic) && run(tokens, topic),
+    covers: (topic) => topic.startsWith(prefix) && run(tokens, topic),
+  }
+}
 }
 
 function parse(source: string): Token[] {

@@ -46,7 +46,7 @@ export function createRules(rules: readonly Rule[]): Rules {
   const cache = new Map<Topic, Policy>()
 
   function resolve(topic: Topic): Policy {
-    const matching = compiled.filter(({ pattern }) => pattern.matches(topic)).map(({ rule }) => rule)
+    const matching = compiled.filter(({ pattern }) => pattern.covers(topic)).map(({ rule }) => rule)
     const keep = matching.find((rule) => rule.keep !== undefined)?.keep
     return {
       publish: matching.find((rule) => rule.publish !== undefined)?.publish ?? 'anyone',

@@ -5,7 +5,7 @@ import { interestIn } from '../../src/core/interest.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
 import type { Identity } from '../../src/core/ports.ts'
 import { createRules, openToAll, type Rule } from '../../src/core/rules.ts'
-import { topicFromText } from '../../src/core/topic.ts'
+import { topicFromBytes, topicFromText } from '../../src/core/topic.ts'
 import { createSeededRandom, OURSELVES, STRANGER } from '../../src/testing/index.ts'
 import { heapUsed } from '../support/memory.ts'
 
@@ -136,3 +136,9 @@ const openness: [what: string, rules: Rule[], open: boolean][] = [
 for (const [what, rules, open] of openness) {
   test(`with ${what} the hub is ${open ? '' : 'not '}open to all`, () => assert.equal(openToAll(rules), open))
 }
+
+test('a topic that is no UTF-8 does not get round a rule', () => {
+  const rules = createRules([{ topics: 'open/*', publish: 'anyone' }, { topics: '*', publish: 'nobody' }])
+  assert.equal(rules.may('publish', topicFromBytes(Buffer.from([0xff])), NEIGHBOUR), false)
+  assert.equal(rules.may('publish', topicFromBytes(Buffer.from('open/\xff', 'latin1')), NEIGHBOUR), true)
+})

@@ -6,6 +6,7 @@ import { openFrames, OPCODE, type FrameSocket } from '../support/frames.ts'
 import { startHubProcess, type HubProcess } from '../support/hub.ts'
 import { raw } from '../support/raw.ts'
 import { openWire, request } from '../support/responses.ts'
+import { startServer } from '../support/server.ts'
 import { openStream } from '../support/sse.ts'
 
 /* How it ends: drainTime, and those who would hold it up. The real process, ended by real signals. */
@@ -75,6 +76,19 @@ test('what was published before the signal reaches everyone before the goodbye',
   await stream.ended
   assert.deepEqual(stream.inbox.taken().map(({ data }) => data), bodies)
   assert.deepEqual(await hub.exited, { code: 0, signal: null })
+})
+
+test('what was published in the very turn in which it ends reaches everyone before the goodbye', async (t) => {
+  const server = await startServer(t, { drainTime: 300 })
+  const socket = await openFrames(t, server.port, '/a')
+  const stream = await openStream(t, `${server.url}/a`)
+  void server.hub.publish('a', 'last words')
+  const closing = server.close()
+  const { code, texts } = await goodbye(socket)
+  assert.deepEqual([code, texts], [1001, ['last words']])
+  await stream.ended
+  assert.match(stream.raw(), /\ndata: last words\n\n: the server is going away\n\n$/)
+  await closing
 })
 
 test('drainTime: those who do not go are cut off when it is over', async (t) => {
