@@ -59,7 +59,6 @@ export function compilePattern(source: string): Pattern {
     covers: (topic) => topic.startsWith(prefix) && run(tokens, topic),
   }
 }
-}
 
 function parse(source: string): Token[] {
   const tokens: Token[] = []
