@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { flagName, OPTIONS, type Option } from '../server/options.ts'
 import type { OwnFlag } from './flags.ts'
 
@@ -17,6 +17,7 @@ export interface Command {
 
 /** What a command reads and writes, handed in so that tests can look. */
 export interface Io {
+  readonly in: Readable & { readonly isTTY?: boolean }
   readonly out: Writable
   readonly err: Writable
   readonly env: NodeJS.ProcessEnv

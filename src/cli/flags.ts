@@ -14,14 +14,29 @@ export interface ParsedFlags {
   readonly options: Readonly<Record<string, unknown>>
   readonly own: Readonly<Record<string, string | true>>
   readonly positionals: readonly string[]
+  /** What is wrong, a line each; every mistake is found, not only the first. */
+  readonly problems: readonly string[]
 }
 
-/**
- * Reads a command line. Every mistake is found, not only the first.
- * @param withOptions whether the hub's options are flags of this command
- * @throws {WaystationError} `config_invalid`
- */
-export function parseFlags(args: readonly string[], own: Readonly<Record<string, OwnFlag>>, withOptions: boolean): ParsedFlags {
+export interface FlagHabits {
+  /** Whether the hub's options are flags of this command. */
+  readonly withOptions?: boolean
+  /** Whether a long name may stand behind one dash. */
+  readonly oneDash?: boolean
+  /** What to tell somebody whose unknown flag may have been meant as a word. */
+  readonly advice?: string
+}
+
+/** Reads a command line. @throws {WaystationError} `config_invalid`, with every problem */
+export function parseFlags(args: readonly string[], own: Readonly<Record<string, OwnFlag>>, habits: FlagHabits = {}): ParsedFlags {
+  const parsed = readFlags(args, own, habits)
+  if (parsed.problems.length > 0) throw new WaystationError('config_invalid', parsed.problems.join('; '))
+  return parsed
+}
+
+/** Reads a command line for somebody who has other problems to tell with those found here. */
+export function readFlags(typed: readonly string[], own: Readonly<Record<string, OwnFlag>>, { withOptions = false, oneDash = false, advice = '' }: FlagHabits): ParsedFlags {
+  const args = oneDash ? withTwoDashes(typed, own) : [...typed]
   const names = withOptions ? new Map(Object.keys(OPTIONS).map((name) => [flagName(name), name])) : new Map<string, string>()
   const known = [...Object.keys(own), ...names.keys(), 'help']
   const config = Object.fromEntries([
@@ -29,24 +44,41 @@ export function parseFlags(args: readonly string[], own: Readonly<Record<string,
     ...Object.entries(own).map(([flag, { value, short }]) => [flag, { type: value === undefined ? 'boolean' as const : 'string' as const, ...(short === undefined ? {} : { short }) }]),
     ['help', { type: 'boolean' as const, short: 'h' }],
   ])
-  const { tokens } = parseArgs({ args: [...args], options: config, strict: false, tokens: true, allowPositionals: true })
+  const { tokens } = parseArgs({ args, options: config, strict: false, tokens: true, allowPositionals: true })
   const options: Record<string, unknown> = {}
   const mine: Record<string, string | true> = {}
   const positionals: string[] = []
   const problems: string[] = []
+  let refused = -1
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = names.get(token.name)
     const takesNone = token.name === 'help' || (own[token.name] !== undefined && own[token.name]?.value === undefined)
+    const asTyped = (typed[token.index] as string).replace(/=.*$/s, '')
     if (!known.includes(token.name)) {
-      problems.push(`${token.rawName} is no option${hint(token.name, known, (flag) => `--${flag}`)}`)
+      // -foo is read as -f -o -o, but was typed as one.
+      if (token.index === refused) continue
+      refused = token.index
+      problems.push(`${asTyped} is no option${hint(asTyped.replace(/^-+/, ''), known, (flag) => `--${flag}`) || advice}`)
     } else if (takesNone) mine[token.name] = true
-    else if (token.value === undefined) problems.push(`${token.rawName} wants a value`)
+    else if (token.value === undefined) problems.push(`${asTyped} wants a value`)
     else if (option === undefined) mine[token.name] = token.value
     else if ((OPTIONS[option as keyof typeof OPTIONS] as Option).kind === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
     else options[option] = token.value
   }
-  if (problems.length > 0) throw new WaystationError('config_invalid', problems.join('; '))
-  return { options, own: mine, positionals }
+  return { options, own: mine, positionals, problems }
+}
+
+/** The same words, with two dashes before the flags that had one. Values stay as they are, whatever they begin with. */
+function withTwoDashes(typed: readonly string[], own: Readonly<Record<string, OwnFlag>>): string[] {
+  let isValue = false
+  let onlyWords = false
+  return typed.map((word) => {
+    const [, name = '', equals] = /^--?([a-z]+)(=|$)/.exec(word) ?? []
+    const isFlag = !isValue && !onlyWords && Object.hasOwn(own, name)
+    if (!isValue && word === '--') onlyWords = true
+    isValue = isFlag && equals === '' && own[name]?.value !== undefined
+    return isFlag ? word.replace(/^--?/, '--') : word
+  })
 }

@@ -39,7 +39,9 @@ async function main(args: readonly string[], io: Io): Promise<number> {
     io.err.write(`waystation: ${name} is no command${hint(name, COMMANDS.map((one) => one.name))}. "waystation help" lists them.\n`)
     return 2
   }
-  if (rest.some((arg) => arg === '--help' || arg === '-h' || arg === '-help')) {
+  // Behind -- stand words.
+  const flags = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
+  if (flags.some((arg) => arg === '--help' || arg === '-h' || arg === '-help')) {
     // The original of this one prints its usage on stderr.
     ;(command === pinghub ? io.err : io.out).write(helpOf(command))
     return 0
@@ -74,4 +76,12 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 // A reader that has gone (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
-process.exitCode = await main(process.argv.slice(2), { out: process.stdout, err: process.stderr, env: process.env, cwd: process.cwd(), stop: stop.signal })
+process.exitCode = await main(process.argv.slice(2), {
+  // Not touched before a command reads it: a hub may be started without any.
+  get in() { return process.stdin },
+  out: process.stdout,
+  err: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  stop: stop.signal,
+})

@@ -22,8 +22,7 @@ export const pinghub: Command = {
   },
   takesOptions: false,
   async run(args, io) {
-    // One dash before a long name is how the flags of the original are written.
-    const own = flagsOf(args.map((arg) => arg.replace(/^-(?=[a-z]{2,})/, '--')), io)
+    const own = flagsOf(args, io)
     if (own === undefined) return 2
     try {
       await run(settings(own), io)
@@ -65,7 +64,8 @@ export function settings(own: Readonly<Record<string, string>>): { addr: string;
 
 function flagsOf(args: readonly string[], io: Io): Record<string, string> | undefined {
   try {
-    return parseFlags(args, pinghub.flags, false).own as Record<string, string>
+    // One dash before a long name is how the flags of the original are written.
+    return parseFlags(args, pinghub.flags, { oneDash: true }).own as Record<string, string>
   } catch (error) {
     io.err.write(`${(error as WaystationError).detail}\n${helpOf(pinghub)}`)
     return undefined
@@ -79,6 +79,14 @@ async function openLog(path: string): Promise<(line: string) => void> {
   })
   await handle.close()
   const file = createWriteStream(path, { flags: 'a' })
+  const { stdout, stderr } = process
+  const [toOut, toErr] = [stdout.write.bind(stdout), stderr.write.bind(stderr)]
+  file.on('error', (error) => {
+    // A full disk is no reason to end a hub. What it has to say from now on it says where it would without a log.
+    Object.assign(stdout, { write: toOut })
+    Object.assign(stderr, { write: toErr })
+    toErr(`waystation pinghub: -log=${path}: ${error.message}\n`)
+  })
   process.stdout.write = file.write.bind(file) as typeof process.stdout.write
   process.stderr.write = file.write.bind(file) as typeof process.stderr.write
   return (line) => void file.write(`${stamp()} ${line}\n`)

@@ -1,7 +1,8 @@
-import { fromEnvironment, fromFile, fromFlags, effective, type Effective } from '../server/config.ts'
+import { WaystationError } from '../core/errors.ts'
+import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags, invalid, type Effective } from '../server/config.ts'
 import { compose, type WaystationServer } from '../server/create-server.ts'
 import type { Command, Io } from './command.ts'
-import { parseFlags } from './flags.ts'
+import { readFlags } from './flags.ts'
 
 const flags = { config: { value: 'FILE', help: 'the configuration file (waystation.config.ts, .js or .json in this folder when not given)' } } as const
 
@@ -25,10 +26,16 @@ export const serve: Command = {
 
 /** Defaults, then the file, the environment and the flags. @throws {WaystationError} `config_invalid` */
 export async function readConfiguration(args: readonly string[], io: Io): Promise<Effective> {
-  const parsed = parseFlags(args, flags, true)
-  const named = typeof parsed.own['config'] === 'string' ? parsed.own['config'] : io.env['WAYSTATION_CONFIG']
-  const file = await fromFile(named, io.cwd)
-  return effective([...(file === undefined ? [] : [file]), fromEnvironment(io.env), fromFlags(parsed.options)])
+  const parsed = readFlags(args, flags, { withOptions: true })
+  const words = parsed.positionals.map((word) => `"${word}" is no option; options begin with --`)
+  const problems = [...parsed.problems, ...words].map((problem) => `command line: ${problem}`)
+  const named = typeof parsed.own['config'] === 'string' ? parsed.own['config'] : io.env[CLI_ENVIRONMENT.config]
+  const file = await fromFile(named, io.cwd).catch((error: unknown) => {
+    // Without the file nobody can judge the options as a whole, but what is wrong with the flags is known.
+    if (problems.length === 0 || !(error instanceof WaystationError)) throw error
+    throw invalid([...problems, error.detail])
+  })
+  return effective([...(file === undefined ? [] : [file]), fromEnvironment(io.env), fromFlags(parsed.options)], problems)
 }
 
 /** Settles when it is time to stop. */

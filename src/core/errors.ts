@@ -12,6 +12,8 @@ export const ERRORS = {
   too_many_topics: { status: 400, text: 'more topics than one stream may carry' },
   too_many_connections: { status: 503, text: 'the hub has all the connections it may have' },
   too_many_from_address: { status: 429, text: 'this address has all the connections it may have' },
+  too_many_patterns: { status: 503, text: 'event streams have all the different patterns they may have' },
+  overloaded: { status: 503, text: 'more is on its way than the hub takes at once' },
   slow_consumer: { status: 503, text: 'the reader was too slow and was let go' },
   stopped: { status: 503, text: 'the hub is stopping' },
   config_invalid: { status: 500, text: 'the configuration has errors' },

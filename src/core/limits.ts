@@ -5,6 +5,7 @@
  */
 export const LIMITS = {
   maxMessageBytes: { default: 1_048_576, min: 65_536, unit: 'bytes', reason: 'one POST body; without it a single request fills the memory of the hub' },
+  maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies that are still on their way, all together; past it a further one is answered 503' },
   maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
   maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
   maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
@@ -13,6 +14,8 @@ export const LIMITS = {
   maxHeldBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'live messages held for one subscriber that is being caught up; past it the log is read again' },
   maxLogBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'all messages that the rules keep; past it the topic that was quiet longest loses its oldest first' },
   maxTopicsPerStream: { default: 100, min: 1, unit: 'topics', reason: 'topics and patterns of one event stream; each costs work when it joins' },
+  maxPatterns: { default: 500, min: 1, unit: 'patterns', reason: 'different patterns of all event streams together; each that the index cannot rule out is looked at for every message' },
+  maxPatternsPerAddress: { default: 50, min: 1, unit: 'patterns', reason: 'the same for one client address, loopback exempt; one machine must not make every message dear' },
   maxHeaderBytes: { default: 16_384, min: 1_024, unit: 'bytes', reason: 'request line and headers of one request' },
   headerTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'time to send the whole header block; a slow header holds a connection for nothing' },
   requestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time to send a whole request, body included' },
@@ -28,7 +31,7 @@ export const LIMITS = {
 export interface Limit {
   readonly default: number
   readonly min: number
-  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'code points'
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'code points'
   readonly reason: string
 }
 

@@ -2,12 +2,14 @@ import type { Cursor } from './cursor.ts'
 import { wants, type Interest } from './interest.ts'
 import type { Message } from './message.ts'
 import type { Clock, Log, Random } from './ports.ts'
-import type { Rules } from './rules.ts'
+import type { Keep, Rules } from './rules.ts'
 import type { Topic } from './topic.ts'
 
 /** What one topic has kept. Rings stand in a chain by their last append, the latest first. */
 interface Ring {
   readonly topic: Topic
+  /** What its rule says; the same object for all topics of one rule. */
+  readonly keep: Keep
   readonly messages: Message[]
   /** The first of `messages` that is still held; the slots before it are cleared now and then. */
   first: number
@@ -38,8 +40,9 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
   let bytes = 0
   /** The last message that no rule wanted kept, whichever its topic. */
   let passed = 0
-  /** The highest floor of the rings that are gone: what is known of a topic that has no ring. */
-  let forgotten = 0
+  /** The highest floor of the rings that are gone, for each rule: what is known of its topics that have no ring. */
+  const forgotten = new Map<Keep, number>()
+  let mostForgotten = 0
 
   function append(draft: Parameters<Log['append']>[0]): Message {
     const keep = rules.for(draft.topic).keep
@@ -50,7 +53,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
       passed = head
       return message
     }
-    const ring = rings.get(draft.topic) ?? open(draft.topic)
+    const ring = rings.get(draft.topic) ?? open(draft.topic, keep)
     ring.messages.push(message)
     ring.last = head
     bytes += weight(message)
@@ -61,10 +64,10 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     return message
   }
 
-  function open(topic: Topic): Ring {
-    const ring: Ring = { topic, messages: [], first: 0, floor: 0, last: 0, newer: undefined, older: undefined }
+  function open(topic: Topic, keep: Keep): Ring {
+    const ring: Ring = { topic, keep, messages: [], first: 0, floor: 0, last: 0, newer: undefined, older: undefined }
     // Whatever went before under this name went with an earlier ring.
-    ring.floor = forgotten
+    ring.floor = forgotten.get(keep) ?? 0
     rings.set(topic, ring)
     bytes += OVERHEAD
     return ring
@@ -87,7 +90,8 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     unlink(ring)
     rings.delete(ring.topic)
     bytes -= OVERHEAD
-    forgotten = Math.max(forgotten, ring.floor)
+    forgotten.set(ring.keep, Math.max(forgotten.get(ring.keep) ?? 0, ring.floor))
+    mostForgotten = Math.max(mostForgotten, ring.floor)
   }
 
   function unlink(ring: Ring): void {
@@ -108,8 +112,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
   }
 
   function expire(ring: Ring): void {
-    const keep = rules.for(ring.topic).keep
-    const since = keep === undefined ? Infinity : clock.now() - keep.ms
+    const since = clock.now() - ring.keep.ms
     while (rings.get(ring.topic) === ring && (ring.messages[ring.first] as Message).time < since) drop(ring)
   }
 
@@ -141,13 +144,20 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     return found
   }
 
-  /** Of topics without a ring only this is known: nothing went after `forgotten`, if kept, or after `passed`, if not. */
+  /**
+   * Of topics without a ring only this is known: nothing went after what their rule has forgotten, if they are kept, or
+   * after `passed`, if not. Of a pattern that no single rule speaks for, only both together.
+   */
   function mayHaveMissed(interest: Interest, after: number, seen: Set<Topic>): boolean {
-    if (after >= forgotten && after >= passed) return false
-    if (interest.patterns.length > 0) return true
-    return interest.topics.some((topic) => {
-      if (rules.for(topic).keep === undefined) return after < passed
-      return !seen.has(topic) && !rings.has(topic) && after < forgotten
+    if (after >= mostForgotten && after >= passed) return false
+    const missedByName = interest.topics.some((topic) => {
+      const { keep } = rules.for(topic)
+      if (keep === undefined) return after < passed
+      return !seen.has(topic) && !rings.has(topic) && after < (forgotten.get(keep) ?? 0)
+    })
+    return missedByName || interest.patterns.some((pattern) => {
+      const keep = rules.keepOfAll(pattern)
+      return after < (keep === undefined ? Math.max(passed, mostForgotten) : (forgotten.get(keep) ?? 0))
     })
   }
 

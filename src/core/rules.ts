@@ -30,6 +30,8 @@ export interface Policy {
 
 export interface Rules {
   for(topic: Topic): Policy
+  /** What is kept of every topic that the pattern matches, when one rule says so for them all; else `undefined`. */
+  keepOfAll(pattern: Pattern): Keep | undefined
   may(verb: 'publish' | 'subscribe', topic: Topic, by: Identity): boolean
   maySubscribe(interest: Interest, by: Identity): boolean
 }
@@ -51,7 +53,7 @@ export function createRules(rules: readonly Rule[]): Rules {
     return {
       publish: matching.find((rule) => rule.publish !== undefined)?.publish ?? 'anyone',
       subscribe: matching.find((rule) => rule.subscribe !== undefined)?.subscribe ?? 'anyone',
-      keep: keep === undefined || keep.messages === 0 || keep.ms === 0 ? undefined : keep,
+      keep: keep !== undefined && isKept(keep) ? keep : undefined,
     }
   }
 
@@ -71,21 +73,38 @@ export function createRules(rules: readonly Rule[]): Rules {
   function mayPattern(pattern: Pattern, by: Identity): boolean {
     for (const { rule, pattern: ruled } of compiled) {
       if (rule.subscribe === undefined) continue
-      const apart = !ruled.prefix.startsWith(pattern.prefix) && !pattern.prefix.startsWith(ruled.prefix)
-      if (apart) continue
+      if (areApart(ruled, pattern)) continue
       if (!admits(rule.subscribe, by)) return false
       if (coversAll(ruled, pattern)) break
     }
     return true
   }
 
+  function keepOfAll(pattern: Pattern): Keep | undefined {
+    for (const { rule, pattern: ruled } of compiled) {
+      if (rule.keep === undefined || areApart(ruled, pattern)) continue
+      return coversAll(ruled, pattern) && isKept(rule.keep) ? rule.keep : undefined
+    }
+    return undefined
+  }
+
   return {
     for: policy,
+    keepOfAll,
     may: (verb, topic, by) => admits(policy(topic)[verb], by),
     maySubscribe: (interest, by) =>
       interest.topics.every((topic) => admits(policy(topic).subscribe, by)) &&
       interest.patterns.every((pattern) => mayPattern(pattern, by)),
   }
+}
+
+/** Whether surely no topic is matched by both. */
+function areApart(a: Pattern, b: Pattern): boolean {
+  return !a.prefix.startsWith(b.prefix) && !b.prefix.startsWith(a.prefix)
+}
+
+function isKept(keep: Keep): boolean {
+  return keep.messages > 0 && keep.ms > 0
 }
 
 /** Whether every topic that `pattern` matches is surely matched by `rule`, too: one like `news/*` over `news/eu/*`. */

@@ -1,31 +1,85 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-export type BodyResult = Buffer | 'too_large' | 'aborted'
+export type BodyResult = Buffer | 'too_large' | 'aborted' | 'overloaded'
+
+/** Reads request bodies, each bounded, and all that are on their way together. */
+export interface BodyReader {
+  /**
+   * A whole body. A declared length above the limit is refused before a byte is read, and before a client that asked
+   * (`Expect: 100-continue`) is told to go on.
+   */
+  read(request: IncomingMessage, response: ServerResponse): Promise<BodyResult>
+}
 
 /**
- * Reads a whole request body of at most `limit` bytes. A declared length above it is refused before a byte is read, and
- * before a client that asked (`Expect: 100-continue`) is told to go on.
+ * @param limit bytes of one body
+ * @param unfinished bytes of all bodies that have begun and not ended
  */
-export function readBody(request: IncomingMessage, response: ServerResponse, limit: number): Promise<BodyResult> {
-  const declared = request.headers['content-length']
-  if (declared !== undefined && Number(declared) > limit) return Promise.resolve('too_large')
-  if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = []
-    let size = 0
-    const onData = (chunk: Buffer): void => {
-      size += chunk.length
-      if (size <= limit) {
-        chunks.push(chunk)
+export function createBodyReader(limit: number, unfinished: number): BodyReader {
+  let onTheirWay = 0
+
+  return {
+    read(request, response) {
+      const declared = request.headers['content-length']
+      if (declared !== undefined && Number(declared) > limit) return Promise.resolve('too_large')
+      if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()
+      return new Promise((resolve) => {
+        const body = createGatherer()
+        const end = (result: BodyResult): void => {
+          onTheirWay -= body.held
+          body.clear()
+          resolve(result)
+        }
+        const refuse = (why: 'too_large' | 'overloaded'): void => {
+          request.off('data', onData)
+          request.pause()
+          end(why)
+        }
+        const onData = (chunk: Buffer): void => {
+          if (body.size + chunk.length > limit) return refuse('too_large')
+          onTheirWay -= body.held
+          body.add(chunk)
+          onTheirWay += body.held
+          if (onTheirWay > unfinished) refuse('overloaded')
+        }
+        request.on('data', onData)
+        request.on('end', () => end(body.bytes()))
+        request.on('error', () => end('aborted'))
+        request.on('close', () => end('aborted'))
+      })
+    },
+  }
+}
+
+/**
+ * Puts pieces together in one buffer that grows by doubling. A list of pieces would do for honest clients; with HTTP chunks
+ * of one byte each, the objects would weigh a hundred times what the limit on bytes allows.
+ */
+function createGatherer(): { readonly size: number; readonly held: number; add(piece: Buffer): void; bytes(): Buffer; clear(): void } {
+  let buffer: Buffer = Buffer.alloc(0)
+  let size = 0
+  return {
+    get size() { return size },
+    get held() { return buffer.length },
+    add(piece) {
+      if (size === 0) {
+        // Nearly every body comes in one piece, and is taken as it is.
+        buffer = piece
+        size = piece.length
         return
       }
-      request.off('data', onData)
-      request.pause()
-      resolve('too_large')
-    }
-    request.on('data', onData)
-    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)))
-    request.on('error', () => resolve('aborted'))
-    request.on('close', () => resolve('aborted'))
-  })
+      if (size + piece.length > buffer.length || buffer.length === size) {
+        const grown = Buffer.allocUnsafeSlow(Math.max(1_024, 2 * (size + piece.length)))
+        grown.set(buffer.subarray(0, size))
+        buffer = grown
+      }
+      buffer.set(piece, size)
+      size += piece.length
+    },
+    bytes: () => buffer.subarray(0, size),
+    clear() {
+      buffer = Buffer.alloc(0)
+      size = 0
+    },
+  }
 }

@@ -25,7 +25,8 @@ export function directAddress(socket: Socket): string {
 /**
  * The peer of a request. `X-Forwarded-For` is believed only from a trusted proxy, and only back to the first address
  * that is not one itself. A request from this machine that carries any forwarding header is not local: it most likely
- * came through a proxy that nobody told the hub about. Nor is one that a browser here sends for a page from elsewhere.
+ * came through a proxy that nobody told the hub about. Nor is one that a browser here sends for a page from elsewhere;
+ * where such a page has had its own name point to this machine (DNS rebinding), the name in `Host` gives it away.
  */
 export function peerOf(request: IncomingMessage, trusted: AddressSet): Peer {
   const direct = directAddress(request.socket)
@@ -37,7 +38,7 @@ export function peerOf(request: IncomingMessage, trusted: AddressSet): Peer {
     return { address: client, local: false }
   }
   const bare = !FORWARDING.some((name) => request.headers[name] !== undefined)
-  return { address: direct, local: bare && fromHere(request.headers.origin) && (direct === 'unix' || isLoopback(direct)) }
+  return { address: direct, local: bare && fromHere(request.headers.origin) && (direct === 'unix' || (isLoopback(direct) && askedHere(request.headers.host))) }
 }
 
 /** Whether no page speaks, or one that was served on this machine. */
@@ -46,4 +47,9 @@ function fromHere(origin: string | undefined): boolean {
   if (!URL.canParse(origin)) return false
   const { hostname } = new URL(origin)
   return hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
+}
+
+/** Whether the client asked for this machine by a name or address that can mean no other. */
+function askedHere(host: string | undefined): boolean {
+  return host === undefined || fromHere(`http://${host}`)
 }

@@ -24,12 +24,16 @@ export interface Effective {
 
 const NAMES = Object.keys(OPTIONS) as OptionName[]
 
+/** What the CLI itself reads from the environment, beside the options. */
+export const CLI_ENVIRONMENT = { config: 'WAYSTATION_CONFIG', url: 'WAYSTATION_URL' } as const
+
 /**
  * Puts the sources over the defaults and each other.
+ * @param found problems that were found before, to be told with the others
  * @throws {WaystationError} `config_invalid`; its detail has a line for every problem of every source
  */
-export function effective(sources: readonly Source[]): Effective {
-  const problems: string[] = []
+export function effective(sources: readonly Source[], found: readonly string[] = []): Effective {
+  const problems = [...found]
   const options: Record<string, unknown> = {}
   const from: Record<string, string> = {}
   for (const name of NAMES) {
@@ -52,8 +56,13 @@ export function effective(sources: readonly Source[]): Effective {
     }
   }
   problems.push(...judgeTogether(options as Options, from as Effective['from']))
-  if (problems.length > 0) throw new WaystationError('config_invalid', '\n' + problems.map((line) => `  ${line}`).join('\n'))
+  if (problems.length > 0) throw invalid(problems)
   return { options: options as Options, from: from as Effective['from'] }
+}
+
+/** The error that tells these problems, a line each. */
+export function invalid(problems: readonly string[]): WaystationError {
+  return new WaystationError('config_invalid', '\n' + problems.map((line) => `  ${line}`).join('\n'))
 }
 
 /** What an embedding program states. */
@@ -64,9 +73,10 @@ export function fromProgram(config: Config): Source {
 /** What the environment states. Unknown names under the prefix are problems, like any unknown key. */
 export function fromEnvironment(env: NodeJS.ProcessEnv): Source {
   const byEnv = new Map(NAMES.map((name) => [envName(name), name as string]))
+  const others: readonly string[] = Object.values(CLI_ENVIRONMENT)
   const values: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(env)) {
-    if (!key.startsWith('WAYSTATION_') || key === 'WAYSTATION_CONFIG') continue
+    if (!key.startsWith('WAYSTATION_') || others.includes(key)) continue
     values[byEnv.get(key) ?? camel(key.slice('WAYSTATION_'.length))] = value
   }
   return { name: 'environment', values, write: envName }

@@ -13,9 +13,7 @@ import { createTurn } from '../core/turn.ts'
 import { createWheel } from '../core/wheel.ts'
 import { addressSet, isLocalAddress, parseAddress, type ListenAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
-import { listen, ListenError } from '../http/listen.ts'
-import { createDispatch, createPort, type Request, type Route } from '../http/server.ts'
-import { readTlsPair, watchTls, type TlsWatch } from '../http/tls.ts'
+import { createDispatch, type Request, type Route } from '../http/server.ts'
 import { createPinghub } from '../transports/pinghub/pinghub.ts'
 import { createPinghubStats } from '../transports/pinghub/metrics-port.ts'
 import { createSse } from '../transports/sse/sse.ts'
@@ -26,6 +24,7 @@ import { createLogger, type Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
+import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
 
@@ -36,11 +35,15 @@ export interface WaystationServer extends AsyncDisposable {
   readonly url: string
   /** Anyone who reaches the address may publish: it listens beyond this machine and no rule says otherwise. */
   readonly open: boolean
-  /** @throws {WaystationError} `listen_failed` */
+  /**
+   * A second call opens nothing more: it waits for the first.
+   * @throws {WaystationError} `listen_failed`; `stopped` when the server is closed before it listens
+   */
   listen(): Promise<void>
   /**
-   * Mounts the hub on a server of one's own, under a prefix. Gives what takes it off again. That server's own limits
-   * on headers, times and connections hold there.
+   * Mounts the hub on a server of one's own, under a prefix. Gives what takes it off again; closing the hub does so too.
+   * That server's own limits on headers, times and connections hold there.
+   * @throws {WaystationError} `stopped`
    */
   attach(server: HttpServer | TlsServer, options?: { prefix?: string }): Promise<() => void>
   /** Goodbye to everyone within the drain time; at once when the signal aborts. A second call waits for the first. */
@@ -105,45 +108,41 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const embedded = createPublicHub(hub, meter)
   const dispatch = createDispatch(routes, trusted, (error) => logger.error({ err: error }, 'a request failed'))
 
-  let server: HttpServer | TlsServer | undefined
-  let tlsWatch: TlsWatch | undefined
+  const port = createOwnPort({
+    address, dispatch, bounds: limits, admission: admissions.port, trusted, refused, logger,
+    files: { cert: options.tlsCert, key: options.tlsKey },
+  })
+  const mounts = new Set<() => void>()
+
+  let starting: Promise<void> | undefined
   let started = false
   let stopping = false
   let closing: Promise<void> | undefined
   let sweep = (): void => {}
 
   async function start(): Promise<void> {
-    if (started || stopping) return
-    started = true
     for (const transport of transports) await transport.start(hub)
+    if (options.pinghub) stats.start()
     const again = (): void => {
       log.sweep()
       sweep = clock.after(1_000, again)
     }
     again()
+    started = true
   }
 
-  async function openPort(): Promise<void> {
-    const files = { cert: options.tlsCert, key: options.tlsKey }
-    const tls = files.cert === '' ? undefined : await readTlsPair(files)
-    server = createPort({ dispatch, bounds: limits, admission: admissions.port, trusted, refused, ...(tls === undefined ? {} : { tls }) })
-    if (tls !== undefined) {
-      tlsWatch = watchTls(files, tls, {
-        pair(pair) {
-          ;(server as TlsServer).setSecureContext(pair)
-          logger.info('the certificate was read again')
-        },
-        error: (error) => logger.error({ err: error }, 'the new certificate cannot be used; the old one stays'),
-      })
-    }
-    await listen(server, address)
+  /** What may be closed while it waits must ask again afterwards. */
+  async function running(): Promise<void> {
+    if (!stopping) await (starting ??= start())
+    if (stopping) throw new WaystationError('stopped')
   }
 
   async function close(now?: AbortSignal): Promise<void> {
     stopping = true
     // No newcomers from here on; those who are here get their goodbyes, and what was published before goes out first.
-    const gone = server === undefined ? Promise.resolve() : new Promise<void>((resolve) => server?.close(() => resolve()))
-    tlsWatch?.stop()
+    const gone = port.close()
+    // What has not yet been started could not be stopped.
+    if (!started) await starting
     sweep()
     stats.stop()
     kit.turn.flush()
@@ -157,10 +156,12 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
     hub.stop()
     embedded.stop()
-    server?.closeIdleConnections()
+    // Until here the hub was there to refuse newcomers; from here on its paths are the other server's again.
+    for (const detach of [...mounts].reverse()) detach()
+    port.server?.closeIdleConnections()
     // A request that is still on its way may end by itself until the deadline.
-    if (deadline.signal.aborted) server?.closeAllConnections()
-    else deadline.signal.addEventListener('abort', () => server?.closeAllConnections(), { once: true })
+    if (deadline.signal.aborted) port.server?.closeAllConnections()
+    else deadline.signal.addEventListener('abort', () => port.server?.closeAllConnections(), { once: true })
     await gone
     cancel()
     letGo()
@@ -169,19 +170,21 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   return {
     hub: embedded.hub,
     options,
-    get url() { return urlOf(server, address, options.tlsCert !== '') },
+    get url() { return urlOf(port.server, address, options.tlsCert !== '') },
     get open() { return !isLocalAddress(address) && openToAll(options.rules) },
     async listen() {
-      await start()
-      try {
-        await openPort()
-      } catch (error) {
-        throw new WaystationError('listen_failed', (error as Error).message, error instanceof ListenError ? error.cause : error)
-      }
+      await running()
+      await port.open()
     },
     async attach(other, { prefix = '/' } = {}) {
-      await start()
-      return attachTo(other as HttpServer, prefix, dispatch)
+      await running()
+      const takeOff = attachTo(other as HttpServer, prefix, dispatch)
+      const detach = (): void => {
+        mounts.delete(detach)
+        takeOff()
+      }
+      mounts.add(detach)
+      return detach
     },
     close: (now) => (closing ??= close(now)),
     pinghubReport: () => stats.report(pinghub.gauges()),

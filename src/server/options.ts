@@ -12,14 +12,14 @@ const GENERAL = {
   tlsCert: { kind: 'text', default: '', value: 'FILE', help: 'certificate chain in PEM; with it the hub speaks HTTPS; read again when it changes' },
   tlsKey: { kind: 'text', default: '', value: 'FILE', help: 'the private key of the certificate, in PEM' },
   trustedProxies: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'a proxy (address or CIDR range) whose X-Forwarded-For is believed; repeatable' },
-  dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'everything that is kept on disk; made when first needed' },
+  dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'the folder for everything that is kept on disk, made when first needed; nothing is yet' },
   logLevel: { kind: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], value: 'LEVEL', help: 'how much is logged' },
   pinghub: { kind: 'switch', default: true, value: 'on|off', help: 'channels over WebSocket, POST and the page' },
   sse: { kind: 'switch', default: true, value: 'on|off', help: 'channels and /_/sse as server-sent events' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
-const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', 'code points': 'N' } as const
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', 'code points': 'N' } as const
 
 type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
 const BOUNDS = Object.fromEntries(

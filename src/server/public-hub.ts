@@ -43,7 +43,8 @@ export interface PublicHub {
   /** The place behind everything published so far, as `epoch:offset`. */
   readonly cursor: string
   /**
-   * Publishes to everyone. The body is taken as it is: it must not be changed afterwards.
+   * Publishes to everyone. The body is taken as it is: it must not be changed afterwards. The limits on what clients send
+   * do not hold for the program itself. A program that awaits each call publishes no faster than the hub writes.
    * @throws {WaystationError} `stopped`
    */
   publish(topic: string | Uint8Array, body: string | Uint8Array, contentType?: string): Promise<PublishReceipt>
@@ -57,18 +58,30 @@ export interface PublicHub {
 
 const EMBEDDED: Identity = { kind: 'embedded', local: true, address: 'process' }
 
+const TURN_BYTES = 262_144
+const MESSAGE_WEIGHT = 128
+
 /** @returns the hub for the program, and what ends all its subscriptions, once nothing more is published */
 export function createPublicHub(hub: Hub, meter: Meter): { hub: PublicHub; stop(): void } {
   const ends = new Set<() => void>()
   let stopped = false
+  let inThisTurn = 0
+
+  /** Lets the event loop write: a loop of awaited calls would otherwise never let it, and all would wait in memory. */
+  async function turnOver(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    inThisTurn = 0
+  }
   const publicHub: PublicHub = {
     get cursor() { return formatCursor(hub.cursor) },
     async publish(topic, body, contentType) {
       const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
       const name = typeof topic === 'string' ? topicFromText(topic) : topicFromBytes(topic)
       const type = contentType ?? (typeof body === 'string' ? 'text/plain; charset=utf-8' : undefined)
-      meter.published('embedded', bytes.length)
       const { message, subscribers } = await hub.publish(draft(name, bytes, type), EMBEDDED)
+      meter.published('embedded', bytes.length)
+      inThisTurn += bytes.length + MESSAGE_WEIGHT
+      if (inThisTurn > TURN_BYTES) await turnOver()
       return { epoch: message.epoch, offset: message.offset, subscribers }
     },
     subscribe(topics, options = {}) {

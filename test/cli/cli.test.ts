@@ -89,6 +89,7 @@ test('a hub that is not there is told with what to do about it', async (t) => {
 const mistakes: [string[], RegExp][] = [
   [['serv'], /serv is no command; did you mean serve\?/],
   [['serve', '--adr', ':1'], /--adr is no option; did you mean --addr\?/],
+  [['serve', '8082'], /"8082" is no option; options begin with --/],
   [['serve', '--addr'], /--addr wants a value/],
   [['serve', '--addr', 'nowhere'], /"nowhere" is no address: write host:port/],
   [['serve', '--origin', 'example.com'], /"example\.com" is no origin: write scheme:\/\/host/],
@@ -135,6 +136,27 @@ test('check tells all problems of all sources at once', async (t) => {
   for (const expected of [/adr is no option; did you mean addr/, /topic is no key of a rule; did you mean topics/, /WAYSTATION_LOG_LEVL is no option; did you mean WAYSTATION_LOG_LEVEL/, /--retry must be a time/]) {
     assert.match(check.stderr(), expected)
   }
+})
+
+test('check tells mistaken flags, words that are none and bad values together', async (t) => {
+  const check = waystation(t, ['check', '8082', '--addr', 'nonsense', '--orign', 'x', 'foo', '--max-message-bytes', '3', '--retry'], { cwd: temporaryFolder(t), env: { WAYSTATION_LOG_LEVEL: 'loud' } })
+  assert.equal((await check.exited).code, 2)
+  for (const expected of [
+    /command line: --orign is no option; did you mean --origin\?/, /command line: --retry wants a value/,
+    /command line: "8082" is no option; options begin with --/, /command line: "foo" is no option; options begin with --/,
+    /command line: --addr "nonsense" is no address/, /WAYSTATION_LOG_LEVEL must be one of/,
+  ]) assert.match(check.stderr(), expected)
+})
+
+test('flags that are none are told beside a file that cannot be read', async (t) => {
+  const check = waystation(t, ['check', '--config', 'nothing.json', '--orign', 'x'], { cwd: temporaryFolder(t) })
+  assert.equal((await check.exited).code, 2)
+  assert.match(check.stderr(), /--orign is no option[^]*nothing\.json: there is no such file/)
+})
+
+test('check does not mind the variable that names the hub for pub and sub', async (t) => {
+  const check = waystation(t, ['check'], { cwd: temporaryFolder(t), env: { WAYSTATION_URL: 'http://127.0.0.1:8081' } })
+  assert.equal((await check.exited).code, 0, check.stderr())
 })
 
 test('help lists the commands; each command has its own; --version says which', async (t) => {

@@ -29,7 +29,7 @@ async function goodbye(socket: FrameSocket): Promise<{ at: number; code: number 
 }
 
 test('drainTime: at SIGTERM everyone is told 1001, spread over the time, nobody new comes in, and the exit status is 0', async (t) => {
-  const hub = await startProcess(t, '1500ms')
+  const hub = await startProcess(t, '2500ms')
   const sockets = await Promise.all(Array.from({ length: 100 }, () => openFrames(t, hub.port, '/a')))
   const streams = await Promise.all(Array.from({ length: 30 }, () => openStream(t, `${hub.url}/a`)))
   const ready = await openWire(t, hub.port)

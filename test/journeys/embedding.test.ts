@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { createServer, type Config, type WaystationServer } from '../../src/index.ts'
+import { openFrames, OPCODE } from '../support/frames.ts'
 import { exchange, handshake } from '../support/raw.ts'
 import { openStream } from '../support/sse.ts'
 import { connect } from '../support/websocket.ts'
@@ -224,9 +225,33 @@ test('closing the hub says goodbye to its own connections and leaves the server 
   assert.equal((await stream.next()).data, 'the last')
   assert.deepEqual(await socket.closed, { code: 1001, reason: 'the server is going away' })
   await stream.ended
-  assert.equal((await fetch(`${url}/hub/demo`, { method: 'POST', body: 'x' })).status, 503)
-  await assert.rejects(connect(t, `${ws}/hub/demo`), /503/)
   assert.equal(await post(`${url}/own`), 'own POST /own')
   // Nothing of the hub holds it: it closes by itself.
   await new Promise((resolve) => server.close(resolve))
+})
+
+test('while the hub says goodbye its paths refuse newcomers, and then they are the server\'s again', async (t) => {
+  const { server, port, url, ws } = await host(t)
+  const { emit } = server
+  const hub = embedded(t, { drainTime: 60_000 })
+  for (const prefix of ['/hub', '/', '/deep']) await hub.attach(server, { prefix })
+  const other = embedded(t)
+  await other.attach(server, { prefix: '/other' })
+  // Never answers the goodbye, so that it lasts until the signal.
+  const silent = await openFrames(t, port, '/hub/demo')
+  const now = new AbortController()
+  const closing = hub.close(now.signal)
+  assert.equal((await silent.frames.next()).opcode, OPCODE.close)
+  assert.equal((await fetch(`${url}/hub/demo`, { method: 'POST', body: 'x' })).status, 503)
+  await assert.rejects(connect(t, `${ws}/hub/demo`), /503/)
+  now.abort()
+  await closing
+  for (const path of ['/hub/demo', '/deep/demo', '/demo']) {
+    assert.equal(await post(url + path), `own POST ${path}`)
+    assert.equal(await (await fetch(url + path)).text(), `own GET ${path}`)
+  }
+  assert.equal(await post(`${url}/other/demo`), 'OK\n')
+  await other.close()
+  assert.equal(Object.hasOwn(server, 'emit'), false)
+  assert.equal(server.emit, emit)
 })

@@ -74,7 +74,7 @@ test('names that every object has are no options either', () => {
 })
 
 test('only names under its own prefix are looked at in the environment, and the name of the file is not an option', () => {
-  assert.deepEqual(problems(fromEnvironment({ PATH: 'x', WAYSTATIONS: 'x', WAYSTATION: 'x', ADDR: 'nonsense', WAYSTATION_CONFIG: 'any.ts' })), [])
+  assert.deepEqual(problems(fromEnvironment({ PATH: 'x', WAYSTATIONS: 'x', WAYSTATION: 'x', ADDR: 'nonsense', WAYSTATION_CONFIG: 'any.ts', WAYSTATION_URL: 'http://hub' })), [])
 })
 
 test('all problems of all places are told at once, each with its place', () => {

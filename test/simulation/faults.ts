@@ -38,12 +38,12 @@ export const FAULTS = {
   'the log forgets the floor of a topic that was emptied': {
     breaks: 'there is no hole',
     file: 'log.ts',
-    edits: [['forgotten = Math.max(forgotten, ring.floor)', '']],
+    edits: [['forgotten.set(ring.keep, Math.max(forgotten.get(ring.keep) ?? 0, ring.floor))', '']],
   },
   'the log starts a topic anew without what went before': {
     breaks: 'there is no hole',
     file: 'log.ts',
-    edits: [['ring.floor = forgotten', '']],
+    edits: [['ring.floor = forgotten.get(keep) ?? 0', '']],
   },
   'the log does not mark what it does not keep': {
     breaks: 'there is no hole',

@@ -4,7 +4,7 @@ import { WaystationError } from '../../core/errors.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
-import { readBody } from '../../http/body.ts'
+import { createBodyReader } from '../../http/body.ts'
 import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
 import { replyEmpty, replyText, replyUnread } from '../../http/reply.ts'
 import { onBadBody, type Request } from '../../http/server.ts'
@@ -31,6 +31,7 @@ interface Parts {
 /** What a channel path answers without a WebSocket: pinghub, sections 2 to 5. */
 export function createAnswers(parts: Parts): { answer(request: Request, response: ServerResponse): void } {
   const { limits, origins, stats, identify } = parts
+  const bodies = createBodyReader(limits.maxMessageBytes, limits.maxUnfinishedBytes)
 
   function answer(request: Request, response: ServerResponse): void {
     const { message, path } = request
@@ -75,21 +76,25 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
     if (!hub.may('publish', topic, by)) return refuse(response, new WaystationError('forbidden'), cors)
     onBadBody(request.message, BODY_ERRORS.unreadable)
-    const body = await readBody(request.message, response, limits.maxMessageBytes)
+    const body = await bodies.read(request.message, response)
     if (body === 'aborted') return
     if (body === 'too_large') {
       const error = new WaystationError('message_too_large', `a POST body may have ${limits.maxMessageBytes} bytes`)
       return replyUnread(request.message, response, error.status, textOf(error), cors)
+    }
+    if (body === 'overloaded') {
+      const error = new WaystationError('overloaded')
+      return replyUnread(request.message, response, error.status, textOf(error), { ...cors, 'Retry-After': '1' })
     }
     if (!isUtf8(body)) return replyText(response, 400, BODY_ERRORS.notText, cors)
     stats.count('postmsgs', 1)
     if (!parts.hasChannel(topic)) stats.count('drops', 1)
     // An empty body is taken, and goes to nobody.
     if (body.length === 0) return replyText(response, 200, 'OK\n', cors)
-    parts.meter.published('pinghub', body.length)
     try {
       const published = hub.publish({ topic, body, contentType: 'text/plain; charset=utf-8', text: true }, by)
       const receipt = published instanceof Promise ? await published : published
+      parts.meter.published('pinghub', body.length)
       replyText(response, 200, 'OK\n', { ...cors, ...receiptHeaders(receipt) })
     } catch (error) {
       refuse(response, error, cors)

@@ -12,11 +12,11 @@ export interface PinghubStats {
   report(gauges: { channels: number; websockets: number }): string
 }
 
-/** Ticks every five seconds by the clock it is given, for all rates at once. */
-export function createPinghubStats(clock: Clock): PinghubStats & { stop(): void } {
+/** From its start it ticks every five seconds by the clock it is given, for all rates at once. */
+export function createPinghubStats(clock: Clock): PinghubStats & { start(): void; stop(): void } {
   const events = new Map<string, number>()
   const rates = new Map<string, number>()
-  let cancel = clock.after(TICK_MS, tick)
+  let cancel = (): void => {}
 
   function tick(): void {
     for (const name of RATES) {
@@ -25,6 +25,11 @@ export function createPinghubStats(clock: Clock): PinghubStats & { stop(): void 
       rates.set(name, before === undefined ? instant : before + WEIGHT * (instant - before))
     }
     events.clear()
+    start()
+  }
+
+  function start(): void {
+    cancel()
     cancel = clock.after(TICK_MS, tick)
   }
 
@@ -34,6 +39,7 @@ export function createPinghubStats(clock: Clock): PinghubStats & { stop(): void 
       const lines = RATES.map((name) => `${name}5m.value ${(rates.get(name) ?? 0).toFixed(3)}`)
       return [...lines, `channels.value ${channels}`, `websockets.value ${websockets}`].sort().join('\n') + '\n'
     },
+    start,
     stop: () => cancel(),
   }
 }

@@ -116,10 +116,10 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     if (binary && !isUtf8(data)) return connection.close(CLOSE.notText, 'a message must be valid UTF-8')
     if (!hub.may('publish', topic, by)) return connection.close(CLOSE.forbidden, 'a rule does not allow publishing here')
     stats.count('websocketmsgs', 1)
-    meter.published('pinghub', data.length)
     const failed = (): void => connection.close(CLOSE.tryLater, 'the message could not be taken')
     try {
       const published = hub.publish({ topic, body: data, contentType: CONTENT_TYPE, text: true }, by)
+      meter.published('pinghub', data.length)
       if (published instanceof Promise) published.catch(failed)
     } catch {
       failed()

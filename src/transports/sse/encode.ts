@@ -36,12 +36,40 @@ function encoder(key: string, encode: (message: Message) => Buffer): Encoder {
 function event(message: Message, topic: string): Buffer {
   const id = `id: ${formatCursor(cursorOf(message))}\n${topic}`
   if (!message.text) return Buffer.from(`${id}event: binary\ndata: ${message.body.toString('base64')}\n\n`)
-  return Buffer.from(`${id}${dataLines(message.body.toString('utf8'))}\n`)
+  const { body } = message
+  if (!body.includes(LF) && !body.includes(CR) && !body.includes(NUL)) return Buffer.concat([Buffer.from(`${id}data: `), body, Buffer.from('\n\n')])
+  return Buffer.concat([Buffer.from(id), dataLines(body), Buffer.from('\n')])
 }
 
-function dataLines(text: string): string {
-  const safe = text.includes('\0') ? text.replaceAll('\0', '\uFFFD') : text
-  return safe.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`).join('')
+const [LF, CR, NUL] = [0x0a, 0x0d, 0]
+const DATA = Buffer.from('data: ')
+const REPLACEMENT = Buffer.from('\uFFFD')
+
+function isSpecial(byte: number): boolean {
+  return byte === LF || byte === CR || byte === NUL
+}
+
+/** Written byte by byte: a text of a million line ends must not become a million strings first. */
+function dataLines(body: Buffer): Buffer {
+  let specials = 0
+  for (const byte of body) if (isSpecial(byte)) specials++
+  const out = Buffer.allocUnsafe(body.length + (specials + 1) * (DATA.length + 1))
+  out.set(DATA, 0)
+  let at = DATA.length
+  for (let i = 0; i < body.length; i++) {
+    const byte = body[i] as number
+    if (byte === NUL) {
+      out.set(REPLACEMENT, at)
+      at += REPLACEMENT.length
+    } else if (byte === LF || byte === CR) {
+      if (byte === CR && body[i + 1] === LF) i++
+      out[at] = LF
+      out.set(DATA, at + 1)
+      at += 1 + DATA.length
+    } else out[at++] = byte
+  }
+  out[at++] = LF
+  return out.subarray(0, at)
 }
 
 /** Messages are lost between these cursors; a client that goes on has the second. */

@@ -13,6 +13,7 @@ import { replyEmpty, replyText } from '../../http/reply.ts'
 import type { Request, Route } from '../../http/server.ts'
 import { json, named, opening, plain } from './encode.ts'
 import { EventStream } from './event-stream.ts'
+import { createPatternBudget } from './pattern-budget.ts'
 
 export interface SseOptions {
   readonly kit: TransportKit
@@ -39,10 +40,14 @@ export function createSse(options: SseOptions): Transport & { readonly route: Ro
   const { limits, meter } = kit
   const fanOuts = createFanOuts(kit, 'sse')
   const streams = new Set<EventStream>()
+  const budget = createPatternBudget({ total: limits.maxPatterns, perAddress: limits.maxPatternsPerAddress })
   let hub: HubPort | undefined
 
   function takes(request: Request): boolean {
-    if (request.path.text === path || isPreflight(origins, request.message)) return true
+    if (request.path.text === path) return true
+    // The rest of this space is for those who run the hub; nothing there is a channel.
+    if (request.path.text?.startsWith('/_/') === true) return false
+    if (isPreflight(origins, request.message)) return true
     return request.message.method === 'GET' && (request.message.headers.accept ?? '').includes('text/event-stream')
   }
 
@@ -67,12 +72,16 @@ export function createSse(options: SseOptions): Transport & { readonly route: Ro
     const port = hub
     if (port === undefined) throw new WaystationError('stopped')
     if (!port.maySubscribe(interest, identify(request))) throw new WaystationError('forbidden')
+    const patterns = budget.take(request.peer.address, interest.patterns.map((pattern) => pattern.source))
+    if (patterns === undefined) throw new WaystationError('too_many_patterns')
     const place = admit(request)
+    if (typeof place === 'number') patterns()
     if (typeof place === 'number') return replyEmpty(response, place, { 'Retry-After': '10', ...cors })
     let leave = (): void => {}
     const stream: EventStream = new EventStream(response, cors, limits, kit.wheel, () => {
       streams.delete(stream)
       leave()
+      patterns()
       place()
     })
     streams.add(stream)

@@ -38,6 +38,7 @@ test('the report has six lines from the start, in their order', () => {
 test('a rate is zero before the first tick, and the plain rate of those five seconds after it', () => {
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
+  stats.start()
   stats.count('sends', 7)
   stats.count('sends', 4)
   clock.advance(TICK - 1)
@@ -50,6 +51,7 @@ test('a rate is zero before the first tick, and the plain rate of those five sec
 test('later ticks move a rate by 1 - e^(-1/60) of the way to the rate of their five seconds', () => {
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
+  stats.start()
   const counts = [500, 0, 0, 1_000, 35, 0, 0, 2, 100_000, 0]
   const weight = -Math.expm1(-1 / 60)
   let expected: number | undefined
@@ -68,6 +70,7 @@ test('later ticks move a rate by 1 - e^(-1/60) of the way to the rate of their f
 test('all rates tick together', () => {
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
+  stats.start()
   clock.advance(TICK)
   // What is counted first after the first tick of all is no first tick of its own.
   stats.count('drops', 5)
@@ -75,9 +78,13 @@ test('all rates tick together', () => {
   assert.equal(rate(stats, 'drops'), '0.017')
 })
 
-test('after the stop nothing ticks any more', () => {
+test('before the start and after the stop nothing ticks', () => {
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
+  assert.equal(clock.timers, 0)
+  stats.start()
+  stats.start()
+  assert.equal(clock.timers, 1)
   stats.stop()
   assert.equal(clock.timers, 0)
 })
@@ -101,6 +108,7 @@ const SILENT: Meter = { published() {}, delivered() {}, slow() {}, gap() {} }
 async function startPinghub(t: TestContext): Promise<{ port: number; rates(): Record<string, number>; report(): string }> {
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
+  stats.start()
   const limits = limitsWith({ maxPathLength: 64 })
   const kit = { limits, clock: realClock, turn: createTurn(realClock), wheel: createWheel(realClock), meter: SILENT }
   const pinghub = createPinghub({ kit, origins: createOrigins([]), admit: () => () => {}, stats, identify: () => STRANGER })
