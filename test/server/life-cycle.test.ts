@@ -4,6 +4,7 @@ import { createServer as createHttp } from 'node:http'
 import { createServer as createTcp, Server, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { createServer, type Config, type WaystationServer } from '../../src/index.ts'
 import { createLogger, type Logger } from '../../src/server/log.ts'
 import { selfSigned, temporaryFolder } from '../support/certificates.ts'
@@ -71,15 +72,21 @@ test('a close while it begins to listen leaves no port open, no socket file and 
   for (const config of [{}, { addr: 'localhost:0' }, tls, { addr: path }]) {
     // Each pause lets the listening come further before the close.
     for (const pauses of [0, 1, 2, 4, 8]) {
-        const host = createHttp()
+      const host = createHttp()
       const server = hubOn(t, config)
       const both = Promise.allSettled([server.listen(), server.attach(host)])
+      let over = false
+      void both.then(() => (over = true))
       for (let i = 0; i < pauses; i++) await Promise.resolve()
       await server.close()
-      for (const result of await both) if (result.status === 'rejected') assert.equal(result.reason.code, 'stopped', String(result.reason))
       assert.equal(listening(), 0, `${JSON.stringify(config)} after ${pauses}`)
       assert.equal(existsSync(path), false)
       assert.equal(Object.hasOwn(host, 'emit'), false)
+      // The close has waited for it, so nothing opens afterwards.
+      await setImmediate()
+      assert.equal(over, true)
+      for (const result of await both) if (result.status === 'rejected') assert.equal(result.reason.code, 'stopped', String(result.reason))
+      assert.equal(listening(), 0)
     }
   }
 })
