@@ -40,6 +40,9 @@ for (const headers of [
   { Origin: 'https://evil.example' },
   { Origin: 'http://127.0.0.1.evil.example' },
   { Origin: 'http://localhost.evil.example:8081' },
+  // A page elsewhere whose own name was made to point to this machine.
+  { Host: 'evil.example:8081' },
+  { Host: 'localhost.evil.example' },
   { Origin: 'null' },
   { Origin: '' },
   { Origin: 'file://' },

@@ -53,7 +53,7 @@ export const FAULTS = {
   'the log keeps beyond the age': {
     breaks: 'nothing is kept longer than the rules say',
     file: 'log.ts',
-    edits: [['keep === undefined ? Infinity : clock.now() - keep.ms', '-Infinity']],
+    edits: [['clock.now() - ring.keep.ms', '-Infinity']],
   },
   'the log reads topic by topic': {
     breaks: 'there is no hole',

@@ -66,7 +66,7 @@ function bigEndian(length: number): Buffer {
 /** The handshake of a WebSocket client, to be sent over a bare connection. */
 export function handshake(path: string, headers: Record<string, string> = {}): string {
   const all: Record<string, string> = {
-    Host: 'hub', Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', ...headers,
+    Host: '127.0.0.1', Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', ...headers,
   }
   return `GET ${path} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
 }

@@ -95,6 +95,6 @@ export async function ask(t: TestContext, to: number | NetConnectOpts, request: 
 /** A request as text: `GET /a`, with Host, the further headers and the body, whose length it declares. */
 export function request(line: string, { headers = {}, body = '', version = '1.1' }: { headers?: Record<string, string>; body?: string; version?: string } = {}): string {
   const length = body === '' ? {} : { 'Content-Length': String(body.length) }
-  const all: Record<string, string> = { Host: 'hub', ...length, ...headers }
+  const all: Record<string, string> = { Host: '127.0.0.1', ...length, ...headers }
   return `${line} HTTP/${version}\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
 }
