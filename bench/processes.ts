@@ -4,7 +4,8 @@ import type { FromServer, Usage } from './child.ts'
 import { read } from './machine.ts'
 import type { FromLoad, Seen, Task } from './task.ts'
 
-const PATIENCE_MS = 60_000
+/** Long enough for a server that is a minute behind to catch up. */
+const PATIENCE_MS = 180_000
 /** `/proc` counts in hundredths of a second on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
 const KIB = 1024

@@ -174,6 +174,16 @@ test('a delivery that never comes makes the measurement fail', async (t) => {
   await assert.rejects(loadFanOut(port, task, looked), /^Error: 1 deliveries never came/)
 })
 
+test('a server that is behind longer than anyone would wait for it loses nothing, and is measured', async (t) => {
+  const waiting: (() => void)[] = []
+  const port = await broadcaster(t, (to, data) => waiting.push(() => to.send(data)))
+  // One delivery each 50 ms, and the generator gives up when nothing comes for a second.
+  const drip = setInterval(() => waiting.shift()?.(), 50)
+  t.after(() => clearInterval(drip))
+  await loadFanOut(port, { ...task, inFlight: 10 }, looked)
+  assert.deepEqual(waiting, [])
+})
+
 test('a delivery that comes twice makes the measurement fail', async (t) => {
   const port = await broadcaster(t, (to, data, count) => {
     to.send(data)

@@ -38,9 +38,15 @@ export async function measured(task: Timed, report: Report, counted: () => numbe
   })
 }
 
-/** Waits until nothing is missing any more. @throws {Error} when something stays missing, or there is too much of it */
+/**
+ * Waits until nothing is missing any more, as long as it becomes less: a server that is far behind loses nothing.
+ * @throws {Error} when something stays missing, or there is too much of it
+ */
 export async function arrived(missing: () => number, what: string, patience?: number): Promise<void> {
-  await holds(() => missing() <= 0, () => `${missing()} ${what} never came`, patience)
+  while (missing() > 0) {
+    const before = missing()
+    await holds(() => missing() < before, () => `${before} ${what} never came`, patience)
+  }
   if (missing() < 0) throw new Error(`${-missing()} ${what} came twice`)
 }
 
