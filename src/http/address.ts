@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js'
+import { remembered } from './remembered.ts'
 
 /** Where to listen: a TCP address, or the path of a UNIX socket. */
 export type ListenAddress = { readonly host: string | undefined; readonly port: number } | { readonly path: string }
@@ -23,21 +24,8 @@ export function isLocalAddress(address: ListenAddress): boolean {
   return address.host === 'localhost' || (address.host !== undefined && isLoopback(address.host))
 }
 
-const REMEMBERED = 1_000
-const loopback = new Map<string, boolean>()
-
-/**
- * Whether a peer's address is on this machine. IPv4 inside IPv6 counts as the IPv4 it is. Asked for every request, mostly
- * of the same few addresses, so the answers are remembered: reading them was a twentieth of the cost of a POST.
- */
-export function isLoopback(address: string): boolean {
-  const known = loopback.get(address)
-  if (known !== undefined) return known
-  const found = ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback'
-  if (loopback.size >= REMEMBERED) loopback.clear()
-  loopback.set(address, found)
-  return found
-}
+/** Whether a peer's address is on this machine. IPv4 inside IPv6 counts as the IPv4 it is. */
+export const isLoopback = remembered((address) => ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback')
 
 /** A hop of `X-Forwarded-For` without the port that some proxies write; `unknown` when it is no IP address. */
 export function plainAddress(hop: string): string {

@@ -51,12 +51,14 @@ export function createBodyReader(limit: number, unfinished: number): BodyReader 
   }
 }
 
+const NOTHING: Buffer = Buffer.alloc(0)
+
 /**
  * Puts pieces together in one buffer that grows by doubling. A list of pieces would do for honest clients; with HTTP chunks
  * of one byte each, the objects would weigh a hundred times what the limit on bytes allows.
  */
 function createGatherer(): { readonly size: number; readonly held: number; add(piece: Buffer): void; bytes(): Buffer; clear(): void } {
-  let buffer: Buffer = Buffer.alloc(0)
+  let buffer = NOTHING
   let size = 0
   return {
     get size() { return size },
@@ -76,9 +78,9 @@ function createGatherer(): { readonly size: number; readonly held: number; add(p
       buffer.set(piece, size)
       size += piece.length
     },
-    bytes: () => buffer.subarray(0, size),
+    bytes: () => (buffer.length === size ? buffer : buffer.subarray(0, size)),
     clear() {
-      buffer = Buffer.alloc(0)
+      buffer = NOTHING
       size = 0
     },
   }

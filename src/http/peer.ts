@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { isLoopback, plainAddress, type AddressSet } from './address.ts'
+import { remembered } from './remembered.ts'
 
 /** Who is at the other end of a request. */
 export interface Peer {
@@ -43,13 +44,16 @@ export function peerOf(request: IncomingMessage, trusted: AddressSet): Peer {
 
 /** Whether no page speaks, or one that was served on this machine. */
 function fromHere(origin: string | undefined): boolean {
-  if (origin === undefined) return true
-  if (!URL.canParse(origin)) return false
-  const { hostname } = new URL(origin)
-  return hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
+  return origin === undefined || isHere(origin)
 }
 
 /** Whether the client asked for this machine by a name or address that can mean no other. */
 function askedHere(host: string | undefined): boolean {
-  return host === undefined || fromHere(`http://${host}`)
+  return host === undefined || isHere(`http://${host}`)
 }
+
+const isHere = remembered((url) => {
+  if (!URL.canParse(url)) return false
+  const { hostname } = new URL(url)
+  return hostname === 'localhost' || isLoopback(hostname.replace(/^\[|\]$/g, ''))
+})
