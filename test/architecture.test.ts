@@ -30,6 +30,7 @@ const faults: [string, Files, RegExp][] = [
   ['a timer in a protocol', planted('src/protocol/x.ts', 'setTimeout(() => {}, 1)\n'), /uses setTimeout/],
   ['chance in the core', planted('src/core/x.ts', 'export const x = Math.random()\n'), /uses Math.random/],
   ['random bytes in the core', planted('src/core/x.ts', "import { randomBytes } from 'node:crypto'\n"), /imports node:crypto/],
+  ['random bytes beside a hash in a protocol', planted('src/protocol/x.ts', "import { createHash, randomBytes } from 'node:crypto'\n"), /imports node:crypto/],
   ['a file in the core', planted('src/core/x.ts', "import { readFileSync } from 'node:fs'\n"), /imports node:fs/],
   ['an import of nothing', planted('src/core/x.ts', "import './nowhere.ts'\n"), /which is not there/],
   ['an unknown layer', planted('src/managers/x.ts', "import '../core/hub.ts'\n"), /no layer "managers"/],

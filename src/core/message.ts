@@ -2,10 +2,27 @@ import { isUtf8 } from 'node:buffer'
 import type { Cursor } from './cursor.ts'
 import type { Topic } from './topic.ts'
 
+/**
+ * A body that is too large for memory and lies on disk. Whoever needs it beyond the call in which it got it holds it,
+ * and lets go once; the last to let go frees the disk.
+ */
+export interface LargeBody {
+  /** Bytes. */
+  readonly size: number
+  hold(): void
+  letGo(): void
+  /** The bytes from the beginning, piece by piece; a piece is valid until the next is asked for. Rejects when the disk fails. */
+  read(): AsyncIterable<Buffer>
+}
+
 /** What a publisher hands in. */
 export interface Draft {
   readonly topic: Topic
+  /** Empty when the body is large. */
   readonly body: Buffer
+  readonly large?: LargeBody
+  /** The SHA-512 of the body, where the publisher has stated it and it was checked. */
+  readonly sha512?: Buffer
   /** A media type; it travels with the message and is not interpreted here. */
   readonly contentType: string
   /** Whether the body is valid UTF-8, so that it may travel as text. Whoever parsed the body knows. */
