@@ -57,7 +57,7 @@ const NOTHING: Buffer = Buffer.alloc(0)
  * Puts pieces together in one buffer that grows by doubling. A list of pieces would do for honest clients; with HTTP chunks
  * of one byte each, the objects would weigh a hundred times what the limit on bytes allows.
  */
-function createGatherer(): { readonly size: number; readonly held: number; add(piece: Buffer): void; bytes(): Buffer; clear(): void } {
+export function createGatherer(): { readonly size: number; readonly held: number; add(piece: Buffer): void; bytes(): Buffer; clear(): void } {
   let buffer = NOTHING
   let size = 0
   return {

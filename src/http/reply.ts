@@ -21,6 +21,18 @@ export function replyUnread(request: IncomingMessage, response: ServerResponse, 
   const safety = { 'Content-Type': PLAIN, 'X-Content-Type-Options': 'nosniff', 'Content-Length': Buffer.byteLength(text) }
   response.writeHead(status, { ...safety, ...headers, Connection: 'close' })
   response.write(text)
+  readAway(request, response)
+}
+
+/** The same without a text or a type. */
+export function replyEmptyUnread(request: IncomingMessage, response: ServerResponse, status: number): void {
+  if (request.complete) return replyEmpty(response, status)
+  response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
+  response.flushHeaders()
+  readAway(request, response)
+}
+
+function readAway(request: IncomingMessage, response: ServerResponse): void {
   request.on('end', () => response.end())
   request.socket.setTimeout(LINGER_MS)
   request.resume()

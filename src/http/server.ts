@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { AddressSet } from './address.ts'
 import type { Admission } from './admission.ts'
+import { createBodyWatch } from './body-watch.ts'
 import { decodePath, splitTarget, type RequestPath } from './path.ts'
 import { directAddress, peerOf, type Peer } from './peer.ts'
 import { rawReply, replyEmpty, replyText } from './reply.ts'
@@ -135,7 +136,8 @@ export function createPort(parts: {
   const options = {
     maxHeaderSize: bounds.maxHeaderBytes,
     headersTimeout: bounds.headerTimeout,
-    requestTimeout: Math.max(bounds.requestTimeout, bounds.headerTimeout),
+    // The time of bodies is kept by the watch below.
+    requestTimeout: 0,
     keepAliveTimeout: bounds.keepAliveTimeout,
     connectionsCheckingInterval: Math.min(1_000, bounds.headerTimeout / 4),
     noDelay: true,
@@ -150,8 +152,14 @@ export function createPort(parts: {
   /** The answer to the last request of a connection. Answers go out in order, so it is the last to be finished. */
   const lastAnswer = new WeakMap<Duplex, ServerResponse>()
 
+  const bodies = createBodyWatch(bounds.requestTimeout, () => performance.now(), (message) => refuse(message.socket, 408))
+  const looking = setInterval(bodies.look, Math.min(1_000, bounds.requestTimeout / 4))
+  looking.unref()
+  server.on('close', () => clearInterval(looking))
+
   function request(message: IncomingMessage, response: ServerResponse): void {
     if (turnedAway.has(message.socket)) return
+    if (message.headers['content-length'] !== undefined || message.headers['transfer-encoding'] !== undefined) bodies.begin(message)
     // What came right behind a request for an upgrade that did not happen was let by unseen. Node has let it fall.
     if (guards.get(message.socket)?.unsure === true) response.shouldKeepAlive = false
     lastAnswer.set(message.socket, response)
