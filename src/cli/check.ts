@@ -1,4 +1,4 @@
-import { flagName } from '../server/options.ts'
+import { flagName, OPTIONS } from '../server/options.ts'
 import type { Command } from './command.ts'
 import { readConfiguration, serve } from './serve.ts'
 
@@ -13,7 +13,8 @@ export const check: Command = {
     const names = Object.keys(options) as (keyof typeof options)[]
     const width = Math.max(...names.map((name) => flagName(name).length))
     for (const name of names) {
-      const value = JSON.stringify(options[name])
+      const isSecret = OPTIONS[name].kind === 'secret' && options[name] !== ''
+      const value = isSecret ? '(stated)' : JSON.stringify(options[name])
       io.out.write(`${name.padEnd(width)}  ${value}${from[name] === 'default' ? '' : `  (${from[name]})`}\n`)
     }
     return 0

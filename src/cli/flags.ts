@@ -62,12 +62,17 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
       refused = token.index
       problems.push(`${asTyped} is no option${hint(asTyped.replace(/^-+/, ''), known, (flag) => `--${flag}`) || advice}`)
     } else if (takesNone) mine[token.name] = true
+    else if (token.value === undefined && kindOf(option) === 'switch') options[option as string] = true
     else if (token.value === undefined) problems.push(`${asTyped} wants a value`)
     else if (option === undefined) mine[token.name] = token.value
-    else if ((OPTIONS[option as keyof typeof OPTIONS] as Option).kind === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
+    else if (kindOf(option) === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
     else options[option] = token.value
   }
   return { options, own: mine, positionals, problems }
+}
+
+function kindOf(option: string | undefined): Option['kind'] | undefined {
+  return option === undefined ? undefined : (OPTIONS[option as keyof typeof OPTIONS] as Option).kind
 }
 
 /** The same words, with two dashes before the flags that had one. Values stay as they are, whatever they begin with. */

@@ -44,7 +44,11 @@ export function catchUp(parts: {
       }
       wake?.()
     },
-    gap: (from, to) => late.gap(from, to),
+    // The log tells of it, in its place, when it is read again.
+    gap() {
+      letGo()
+      wake?.()
+    },
   }
   const leave = router.join(interest, holding)
 

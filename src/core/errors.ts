@@ -15,6 +15,7 @@ export const ERRORS = {
   too_many_patterns: { status: 503, text: 'event streams have all the different patterns they may have' },
   overloaded: { status: 503, text: 'more is on its way than the hub takes at once' },
   registry_unavailable: { status: 503, text: 'the database of subscriptions cannot be used now' },
+  too_many_registrations: { status: 507, text: 'there are all the webhook registrations that there may be' },
   spool_full: { status: 507, text: 'there is no room on disk for a message of this size' },
   refused_url: { status: 403, text: 'a webhook may not go there' },
   slow_consumer: { status: 503, text: 'the reader was too slow and was let go' },

@@ -1,6 +1,6 @@
 import { catchUp } from './catch-up.ts'
 import { WaystationError } from './errors.ts'
-import type { Draft, Message } from './message.ts'
+import { cursorOf, type Draft, type Message } from './message.ts'
 import type { HubPort, Identity, Log, Receipt } from './ports.ts'
 import type { Router } from './router.ts'
 import type { Rules } from './rules.ts'
@@ -35,6 +35,10 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     routed = message.offset
     let subscribers = 0
     for (const subscriber of router.match(message.topic)) {
+      if (message.large !== undefined && subscriber.takesLarge !== true) {
+        subscriber.gap({ epoch: message.epoch, offset: message.offset - 1 }, cursorOf(message))
+        continue
+      }
       subscribers += subscriber.count
       subscriber.deliver(message)
     }
@@ -63,6 +67,7 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     get topics() { return router.topics },
     get patterns() { return router.patterns },
     publish,
+    audience: (topic) => router.match(topic).reduce((sum, subscriber) => sum + subscriber.count, 0),
     may: rules.may,
     maySubscribe: rules.maySubscribe,
     join: router.join,

@@ -6,6 +6,14 @@
 export const LIMITS = {
   maxMessageBytes: { default: 1_048_576, min: 65_536, unit: 'bytes', reason: 'one POST body; without it a single request fills the memory of the hub' },
   maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies that are still on their way, all together; past it a further one is answered 503' },
+  spoolAbove: { default: 10_485_760, min: 0, unit: 'bytes', reason: 'a lonelyps message larger than this goes to disk on its way; what is smaller is in memory' },
+  maxSpoolBytes: { default: 17_179_869_184, min: 0, unit: 'bytes', reason: 'all messages that lie on disk; past it a further one is answered 507' },
+  maxSetBytes: { default: 67_108_864, min: 65_536, unit: 'bytes', reason: 'the body of one set_subscriptions: some 600,000 short topics' },
+  maxRegistrations: { default: 1_000_000, min: 1, unit: 'registrations', reason: 'all webhook registrations; each costs about a kilobyte of memory' },
+  maxWebhooks: { default: 4_096, min: 1, unit: 'calls', reason: 'webhooks that run at once; each has a connection' },
+  maxWebhooksPerHost: { default: 256, min: 1, unit: 'calls', reason: 'the same to one host; calls that take longer than a second do not count' },
+  maxWebhookQueue: { default: 1_000, min: 1, unit: 'messages', reason: 'messages of one topic that wait for one registration; past it they count as missed' },
+  maxWebhookBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'messages in memory that webhooks still need; past it further ones count as missed' },
   maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
   maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
   maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
@@ -21,6 +29,11 @@ export const LIMITS = {
   requestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time to send a whole request, body included' },
   keepAliveTimeout: { default: 75_000, min: 100, unit: 'ms', reason: 'an idle HTTP connection; longer than the minute that proxies keep theirs' },
   writeTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'a write that the peer has not taken by then ends the connection' },
+  webhookConnectTimeout: { default: 5_000, min: 10, unit: 'ms', reason: 'time to look up a webhook\'s name and connect' },
+  webhookReadTimeout: { default: 5_000, min: 10, unit: 'ms', reason: 'silence of a webhook after which its publisher waits no longer' },
+  webhookTotalTimeout: { default: 30_000, min: 10, unit: 'ms', reason: 'a whole webhook, and a second more for each MiB of a message on disk; past it the message counts as missed' },
+  missedInterval: { default: 10_000, min: 10, unit: 'ms', reason: 'between two looks at which recovery urls are to be told of something missed' },
+  signatureLifetime: { default: 120_000, min: 1_000, unit: 'ms', reason: 'how far a signature may be from now, either way; as long as it is good it is remembered' },
   pingInterval: { default: 27_000, min: 100, unit: 'ms', reason: 'WebSocket pings, counted from the connect' },
   pongDeadline: { default: 30_000, min: 200, unit: 'ms', reason: 'a WebSocket that sent nothing at all for so long is gone' },
   heartbeat: { default: 15_000, min: 100, unit: 'ms', reason: 'comment lines on event streams, so that proxies keep them open and dead ones are found' },
@@ -31,7 +44,7 @@ export const LIMITS = {
 export interface Limit {
   readonly default: number
   readonly min: number
-  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'code points'
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'code points'
   readonly reason: string
 }
 

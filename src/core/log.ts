@@ -49,6 +49,10 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     const { topic, contentType, text } = draft
     const body = keep === undefined ? draft.body : own(draft.body)
     const message: Message = { topic, body, contentType, text, offset: ++head, epoch, time: clock.now() }
+    // Set only where there is something, so that all other messages are alike, and small.
+    if (draft.sha512 !== undefined) Object.assign(message, { sha512: draft.sha512 })
+    if (draft.relayed !== undefined) Object.assign(message, { relayed: true })
+    if (draft.large !== undefined) Object.assign(message, { large: draft.large })
     if (keep === undefined) {
       passed = head
       return message
@@ -59,6 +63,8 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     bytes += weight(message)
     toFront(ring)
     while (ring.messages.length - ring.first > keep.messages) drop(ring)
+    // What is too large for memory is not kept, and nothing before it could be read without a hole.
+    while (message.large !== undefined && rings.get(topic) === ring) drop(ring)
     // The end of the chain is the topic that has been quiet longest.
     while (bytes > maxBytes && oldest !== undefined) drop(oldest)
     return message

@@ -23,6 +23,8 @@ export interface Draft {
   readonly large?: LargeBody
   /** The SHA-512 of the body, where the publisher has stated it and it was checked. */
   readonly sha512?: Buffer
+  /** It came from another hub that shares our registry, and has sent the webhooks. */
+  readonly relayed?: true
   /** A media type; it travels with the message and is not interpreted here. */
   readonly contentType: string
   /** Whether the body is valid UTF-8, so that it may travel as text. Whoever parsed the body knows. */

@@ -21,6 +21,9 @@ export interface Random {
   next(): number
 }
 
+/** Bytes that nobody can foresee, for nonces and identifiers. */
+export type RandomBytes = (size: number) => Buffer
+
 /**
  * One wire protocol's way in and out. `start` lets newcomers in; it is called once. `stop` lets no more in, says goodbye
  * to those who are here, and settles when they are gone; when the signal aborts it MUST let go of the rest at once and
@@ -37,8 +40,10 @@ export interface Transport {
  * offsets. It MUST NOT publish: what a delivery causes is done in a later turn.
  */
 export interface Subscriber {
-  /** How many receivers stand behind this one: 1, or the connections of a fan-out. */
+  /** How many receivers are here behind this one: 1, the connections of a fan-out, or 0 where a delivery is confirmed later. */
   readonly count: number
+  /** Whether messages that lie on disk may be delivered; to all others they are a gap. */
+  readonly takesLarge?: boolean
   deliver(message: Message): void
   /** Something after `from` and up to `to` is lost to this subscriber. */
   gap(from: Cursor, to: Cursor): void
@@ -63,7 +68,7 @@ export interface Log {
 
 /** Who is speaking, proved. */
 export interface Identity {
-  readonly kind: 'anonymous' | 'embedded'
+  readonly kind: 'anonymous' | 'signed' | 'embedded'
   /** Whether the peer is on this machine (loopback or a UNIX socket) or in this process. */
   readonly local: boolean
   /** For logs and limits. */
@@ -73,8 +78,14 @@ export interface Identity {
 /** What became of a publication. */
 export interface Receipt {
   readonly message: Message
-  /** How many receivers it was handed to in this hub. */
+  /** How many receivers that are here it was handed to. */
   readonly subscribers: number
+}
+
+/** What became of deliveries that end later, such as webhooks. */
+export interface Confirmations {
+  /** For a message that was just published: how many receivers have taken it, once that is known of all. */
+  confirmed(message: Message): number | Promise<number>
 }
 
 /** The hub as transports see it. */
@@ -83,6 +94,8 @@ export interface HubPort {
   readonly cursor: Cursor
   /** Synchronous whenever the log is. @throws {WaystationError} `forbidden`, `stopped` */
   publish(draft: Draft, by: Identity): Receipt | Promise<Receipt>
+  /** How many receivers are here for a topic. */
+  audience(topic: Topic): number
   may(verb: 'publish' | 'subscribe', topic: Topic, by: Identity): boolean
   /** Whether the rules let this identity subscribe to all that the interest names. */
   maySubscribe(interest: Interest, by: Identity): boolean
@@ -118,5 +131,7 @@ export interface Meter {
   /** `deliveries` messages times connections; `seconds` from the publishing of the oldest of them to the write. */
   delivered(transport: string, deliveries: number, seconds: number): void
   slow(transport: string, topic: string): void
+  /** A delivery was tried in vain. */
+  failed(transport: string): void
   gap(transport: string): void
 }

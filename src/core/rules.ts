@@ -3,8 +3,8 @@ import type { Identity } from './ports.ts'
 import type { Interest } from './interest.ts'
 import { topicFromText, type Topic } from './topic.ts'
 
-/** Who may do a thing: everybody, those on this machine, or nobody but the process itself. */
-export type Who = 'anyone' | 'local' | 'nobody'
+/** Who may do a thing: everybody, those who have signed, those on this machine, or nobody but the process itself. */
+export type Who = 'anyone' | 'signed' | 'local' | 'nobody'
 
 /** What holds for the topics under a pattern. For each property the first rule that matches and states it counts. */
 export interface Rule {
@@ -116,6 +116,7 @@ function admits(who: Who, by: Identity): boolean {
   if (by.kind === 'embedded') return true
   switch (who) {
     case 'anyone': return true
+    case 'signed': return by.kind === 'signed'
     case 'local': return by.local
     case 'nobody': return false
     default: return who satisfies never

@@ -17,6 +17,7 @@ import { createDispatch, type Request, type Route } from '../http/server.ts'
 import { createPinghub } from '../transports/pinghub/pinghub.ts'
 import { createPinghubStats } from '../transports/pinghub/metrics-port.ts'
 import { createSse } from '../transports/sse/sse.ts'
+import type { OwnListener } from '../webhooks/guard.ts'
 import { attachTo } from './attach.ts'
 import { createAdmissions } from './admissions.ts'
 import { effective, fromProgram } from './config.ts'
@@ -24,6 +25,7 @@ import { createLogger, type Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
+import { composeLonelyps } from './lonelyps-parts.ts'
 import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
@@ -75,6 +77,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const metrics = createMetrics({
     connections: () => ({ ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.sse && { sse: sse.streams }) }),
+    webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
+    spoolBytes: () => lonelyps?.spool.bytes ?? 0,
     topics: () => router.topics,
     patterns: () => router.patterns,
     logBytes: () => log.bytes,
@@ -99,8 +103,11 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const sse = createSse({ kit, origins, admit: admissions.admit, identify, path: '/_/sse' })
   const operations = createOperations({ ready: () => !stopping && started, metrics })
 
-  const transports: Transport[] = [...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
+  const lonelyps = options.lonelyps ? composeLonelyps(options, kit, logger, listeners) : undefined
+
+  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.webhooks, lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
   const routes: Route[] = [
+    ...(lonelyps === undefined ? [] : [lonelyps.transport.route]),
     ...(options.sse ? [sse.route] : []),
     ...(options.operations ? [operations] : []),
     ...(options.pinghub ? [pinghub.route] : []),
@@ -112,7 +119,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     address, dispatch, bounds: limits, admission: admissions.port, trusted, refused, logger,
     files: { cert: options.tlsCert, key: options.tlsKey },
   })
-  const mounts = new Set<() => void>()
+  const mounts = new Map<() => void, HttpServer | TlsServer>()
 
   let starting: Promise<void> | undefined
   let started = false
@@ -129,6 +136,14 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     }
     again()
     started = true
+  }
+
+  /** Where this hub can be reached, its own port and the servers that it is mounted on. */
+  function listeners(): OwnListener[] {
+    return [port.server, ...mounts.values()].flatMap((server) => {
+      const bound = server?.address()
+      return typeof bound === 'object' && bound !== null ? [{ address: bound.address, port: bound.port }] : []
+    })
   }
 
   /** What may be closed while it waits must ask again afterwards. */
@@ -154,10 +169,11 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
+    await lonelyps?.close()
     hub.stop()
     embedded.stop()
     // Until here the hub was there to refuse newcomers; from here on its paths are the other server's again.
-    for (const detach of [...mounts].reverse()) detach()
+    for (const detach of [...mounts.keys()].reverse()) detach()
     port.server?.closeIdleConnections()
     // A request that is still on its way may end by itself until the deadline.
     if (deadline.signal.aborted) port.server?.closeAllConnections()
@@ -183,7 +199,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
         mounts.delete(detach)
         takeOff()
       }
-      mounts.add(detach)
+      mounts.set(detach, other)
       return detach
     },
     close: (now) => (closing ??= close(now)),

@@ -6,15 +6,19 @@ export const METRICS = {
   waystation_connections: { type: 'gauge', label: 'transport', help: 'open long-lived connections' },
   waystation_topics: { type: 'gauge', help: 'topics that somebody subscribes to by name' },
   waystation_patterns: { type: 'gauge', help: 'patterns that somebody subscribes to' },
+  waystation_registrations: { type: 'gauge', help: 'webhook registrations' },
+  waystation_webhooks: { type: 'gauge', label: 'state', help: 'webhooks that are on their way (running) or wait for their turn (waiting)' },
+  waystation_spool_bytes: { type: 'gauge', help: 'bytes of messages that lie on disk on their way' },
   waystation_log_bytes: { type: 'gauge', help: 'bytes of the messages that the rules keep' },
   waystation_messages_published_total: { type: 'counter', label: 'transport', help: 'messages that came in' },
   waystation_published_bytes_total: { type: 'counter', label: 'transport', help: 'bytes of the bodies that came in' },
   waystation_deliveries_total: { type: 'counter', label: 'transport', help: 'messages written, once for each connection' },
+  waystation_deliveries_failed_total: { type: 'counter', label: 'transport', help: 'deliveries that were tried in vain' },
   waystation_publish_to_write_seconds: { type: 'histogram', label: 'transport', help: 'from the publishing of a message to its write to all, once for each write' },
   waystation_slow_consumers_total: { type: 'counter', label: 'transport', help: 'connections that were let go because they did not keep up' },
   waystation_gaps_total: { type: 'counter', label: 'transport', help: 'resumptions that found messages missing' },
   waystation_connections_refused_total: { type: 'counter', label: 'reason', help: 'connections that were refused by a limit' },
-} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason'; help: string }>
+} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state'; help: string }>
 
 export type MetricName = keyof typeof METRICS
 
@@ -34,6 +38,8 @@ export interface Gauges {
   topics(): number
   patterns(): number
   logBytes(): number
+  webhooks(): { registrations: number; running: number; waiting: number }
+  spoolBytes(): number
 }
 
 /**
@@ -64,6 +70,9 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
     waystation_connections: () => gauges.connections(),
     waystation_topics: () => ({ '': gauges.topics() }),
     waystation_patterns: () => ({ '': gauges.patterns() }),
+    waystation_registrations: () => ({ '': gauges.webhooks().registrations }),
+    waystation_webhooks: () => ({ running: gauges.webhooks().running, waiting: gauges.webhooks().waiting }),
+    waystation_spool_bytes: () => ({ '': gauges.spoolBytes() }),
     waystation_log_bytes: () => ({ '': gauges.logBytes() }),
   }
   for (const [name, { type, help, ...rest }] of Object.entries(METRICS)) {
@@ -97,6 +106,7 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
         observe(transport, seconds)
       },
       slow: (transport) => add('waystation_slow_consumers_total', transport, 1),
+      failed: (transport) => add('waystation_deliveries_failed_total', transport, 1),
       gap: (transport) => add('waystation_gaps_total', transport, 1),
     },
     refused: (reason) => add('waystation_connections_refused_total', reason, 1),

@@ -1,5 +1,6 @@
 import { addressSet, parseAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
+import { judgeSchemes } from './schemes.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
 
 /** What can only be judged of values as a whole. Gives a line for each problem. */
@@ -11,6 +12,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
   const attempts: [OptionName, () => unknown][] = [
     ['origin', () => createOrigins(options.origin)],
     ['trustedProxies', () => addressSet(options.trustedProxies)],
+    ['allowWebhooks', () => addressSet(options.allowWebhooks)],
   ]
   for (const [name, attempt] of attempts) {
     try {
@@ -19,6 +21,8 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
       problems.push(`${at(name)} ${(error as Error).message}`)
     }
   }
+  for (const { option, fault } of judgeSchemes(options)) problems.push(`${from[option]}: ${written(option, from[option])} ${fault}`)
+  if (options.publicUrl !== '' && !/^https?:\/\/[^/?#\s]+\/?$/.test(options.publicUrl)) problems.push(`${at('publicUrl')} must be http://host:port or https://host:port`)
   if ((options.tlsCert === '') !== (options.tlsKey === '')) {
     const missing = options.tlsCert === '' ? 'tlsCert' : 'tlsKey'
     problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)

@@ -17,6 +17,7 @@ const LONGEST_TIMER = 2 ** 31 - 1
 /** Reads one value, whether it came as text (environment, flag) or as itself (configuration). */
 export function readValue(option: Option, value: unknown): { value: unknown } | Faults {
   switch (option.kind) {
+    case 'secret':
     case 'text': return typeof value === 'string' ? { value } : fault('must be a text')
     case 'texts': return readTexts(value)
     case 'switch': return readSwitch(value)
@@ -59,7 +60,7 @@ function readAmount(value: unknown, units: Record<string, number>, form: string,
   return amount > max ? fault(`must be at most ${max}`) : { value: amount }
 }
 
-const who = v.picklist(['anyone', 'local', 'nobody'])
+const who = v.picklist(['anyone', 'signed', 'local', 'nobody'])
 const rules = v.array(v.strictObject({
   topics: v.string(),
   publish: v.optional(who),

@@ -12,14 +12,24 @@ const GENERAL = {
   tlsCert: { kind: 'text', default: '', value: 'FILE', help: 'certificate chain in PEM; with it the hub speaks HTTPS; read again when it changes' },
   tlsKey: { kind: 'text', default: '', value: 'FILE', help: 'the private key of the certificate, in PEM' },
   trustedProxies: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'a proxy (address or CIDR range) whose X-Forwarded-For is believed; repeatable' },
-  dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'the folder for everything that is kept on disk, made when first needed; nothing is yet' },
+  dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'the folder for everything that is kept on disk, made when first needed' },
+  database: { kind: 'text', default: '', value: 'FILE', help: 'the SQLite database of webhook registrations, made when first needed; without it waystation.db in the data folder' },
   logLevel: { kind: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], value: 'LEVEL', help: 'how much is logged' },
   pinghub: { kind: 'switch', default: true, value: 'on|off', help: 'channels over WebSocket, POST and the page' },
   sse: { kind: 'switch', default: true, value: 'on|off', help: 'channels and /_/sse as server-sent events' },
+  lonelyps: { kind: 'switch', default: true, value: 'on|off', help: 'lonelyps under /v1/: signed notify, and subscriptions that are webhooks' },
+  toBroadcastersAuth: { kind: 'choice', default: 'local', choices: ['local', 'none', 'token', 'hmac'], value: 'SCHEME', help: 'how lonelyps clients prove who they are; local: they need not, if they are on this machine, and all others are refused; none: anyone may' },
+  toBroadcastersSecret: { kind: 'secret', default: '', value: 'SECRET', help: 'the secret of that scheme; better stated in a file or the environment, where other users do not see it' },
+  toSubscribersAuth: { kind: 'choice', default: 'none', choices: ['none', 'token', 'hmac'], value: 'SCHEME', help: 'how the hub proves itself to lonelyps clients and webhooks' },
+  toSubscribersSecret: { kind: 'secret', default: '', value: 'SECRET', help: 'the secret of that scheme' },
+  secretsFile: { kind: 'text', default: '', value: 'FILE', help: 'a secrets file of lonelyps, as "waystation setup" writes it, in place of these four' },
+  allowPrivate: { kind: 'switch', default: false, value: 'on|off', help: 'webhooks may go to this machine and to private addresses' },
+  allowWebhooks: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'an address or CIDR range of the inside that webhooks may go to; repeatable' },
+  publicUrl: { kind: 'text', default: '', value: 'URL', help: 'where other hubs that share the database reach this one, for example http://10.0.0.5:3003' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
-const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', 'code points': 'N' } as const
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', 'code points': 'N' } as const
 
 type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
 const BOUNDS = Object.fromEntries(
@@ -35,7 +45,7 @@ const BOUNDS = Object.fromEntries(
 export const OPTIONS: typeof GENERAL & LimitOptions = { ...GENERAL, ...BOUNDS }
 
 export interface Option {
-  readonly kind: 'text' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
+  readonly kind: 'text' | 'secret' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
   readonly default: unknown
   readonly choices?: readonly string[]
   readonly min?: number
@@ -48,9 +58,10 @@ export type OptionName = keyof typeof OPTIONS
 
 interface ByKind {
   text: string
+  /** Never printed. */
+  secret: string
   texts: readonly string[]
   switch: boolean
-  choice: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
   rules: readonly Rule[]
   bytes: number
   time: number
@@ -58,7 +69,7 @@ interface ByKind {
 }
 
 /** Everything in force: checked, with the defaults filled in. Times are in milliseconds. */
-export type Options = { readonly [K in OptionName]: ByKind[(typeof OPTIONS)[K]['kind']] }
+export type Options = { readonly [K in OptionName]: (typeof OPTIONS)[K] extends { kind: 'choice'; choices: readonly (infer C)[] } ? C : ByKind[Exclude<(typeof OPTIONS)[K]['kind'], 'choice'>] }
 
 /** A rule as it is written in a configuration. */
 export interface RuleConfig extends Omit<Rule, 'keep'> {

@@ -1,5 +1,5 @@
-import { webcrypto } from 'node:crypto'
-import type { Clock, Random } from '../core/ports.ts'
+import { randomFillSync, webcrypto } from 'node:crypto'
+import type { Clock, Random, RandomBytes } from '../core/ports.ts'
 
 /** The machine's own time. Timers never keep the process alive: sockets do. */
 export const realClock: Clock = {
@@ -22,4 +22,18 @@ export function holdProcess(): () => void {
 /** Chance that nobody can foresee. */
 export const realRandom: Random = {
   next: () => (webcrypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32,
+}
+
+let pool: Buffer = Buffer.alloc(0)
+let used = 0
+
+/** Bytes that nobody can foresee, drawn many at a time: each drawing is a call of the system. */
+export const randomBytes: RandomBytes = (size) => {
+  if (used + size > pool.length) {
+    // A new pool each time: what was given out before stays as it is.
+    pool = randomFillSync(Buffer.allocUnsafeSlow(Math.max(8_192, size)))
+    used = 0
+  }
+  used += size
+  return pool.subarray(used - size, used)
 }

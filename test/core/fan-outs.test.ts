@@ -27,7 +27,7 @@ function createWorld(): TestHub & { fanOuts: FanOuts; meters: string[] } {
     published: () => {},
     delivered: (transport: string, deliveries: number) => void meters.push(`${transport} delivered ${deliveries}`),
     slow: (transport: string, topic: string) => void meters.push(`${transport} slow on ${topic}`),
-    gap: () => {},
+    gap: () => {}, failed: () => {},
   }
   const { clock } = world
   const kit = { limits: limitsWith({ maxPendingBytes: 1 }), clock, turn: createTurn(clock), wheel: createWheel(clock), meter }

@@ -16,7 +16,7 @@ interface World extends TestHub {
 function createWorld(options: Parameters<typeof createTestHub>[0] = {}): World {
   const world = createTestHub(options)
   const published: string[] = []
-  const meter: Meter = { published: (transport, bytes) => void published.push(`${transport} ${bytes}`), delivered() {}, slow() {}, gap() {} }
+  const meter: Meter = { published: (transport, bytes) => void published.push(`${transport} ${bytes}`), delivered() {}, slow() {}, gap() {}, failed() {} }
   const { hub: program, stop } = createPublicHub(world.hub, meter)
   return { ...world, program, published, stop }
 }

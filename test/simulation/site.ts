@@ -42,7 +42,7 @@ export interface Site {
   crash(): void
 }
 
-const UNCOUNTED: Meter = { published() {}, delivered() {}, slow() {}, gap() {} }
+const UNCOUNTED: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
 
 export function createSite(parts: Parts, plan: Plan, clock: VirtualClock, chance: Chance): Site {
   const rules = parts.createRules(plan.rules)

@@ -102,7 +102,7 @@ test('the metrics port gives the report to whoever connects, reads nothing first
   assert.equal((await talkative.ended).toString(), 'channels.value 1\n')
 })
 
-const SILENT: Meter = { published() {}, delivered() {}, slow() {}, gap() {} }
+const SILENT: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
 
 /** The transport on a port of its own, with rates that tick when they are told to. */
 async function startPinghub(t: TestContext): Promise<{ port: number; rates(): Record<string, number>; report(): string }> {

@@ -1,0 +1,74 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock, RandomBytes } from '../../core/ports.ts'
+import { replyEmptyUnread } from '../../http/reply.ts'
+import { prove, type Scheme } from '../../protocol/lonelyps/authorization.ts'
+import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
+import { encodeCheckResponse, encodeConfirmMissed, encodeConfirmReceive, encodeGeneric, encodeNotifyResponse } from '../../protocol/lonelyps/responses.ts'
+import { encodeTracing } from '../../protocol/lonelyps/tracing.ts'
+
+/** The answers with a body (lonelyps, section 2.2), each signed. */
+export interface Answers {
+  generic(response: ServerResponse, claim: Claim): void
+  checked(response: ServerResponse, etag: Buffer): void
+  /** @param received when the request came, in ms since 1970 */
+  notified(response: ServerResponse, notify: { topic: Buffer; identifier: Buffer; sha512: Buffer }, subscribers: number, received: number): void
+  /** As a subscriber answers: what other broadcasters send us. */
+  confirmedReceive(response: ServerResponse, receive: { identifier: Buffer; url: string }, subscribers: number): void
+  confirmedMissed(response: ServerResponse, missed: { topic: Buffer; url: string }): void
+}
+
+export const NO_TRACING: Buffer = Buffer.alloc(0)
+const NONCE_BYTES = 4
+const NS_PER_MS = 1e6
+
+/** How answers are proved. */
+export interface AnswerSchemes {
+  /** As a broadcaster. */
+  readonly toSubscribers: Scheme
+  /** Where we are another broadcaster's subscriber. */
+  readonly toBroadcasters: Scheme
+}
+
+export function createAnswers(parts: AnswerSchemes & { clock: Clock; randomBytes: RandomBytes }): Answers {
+  const { toSubscribers, toBroadcasters, clock, randomBytes } = parts
+
+  function proof(scheme: Scheme, claim: Claim): string {
+    if (scheme.type === 'none') return ''
+    return prove(scheme, claim, { now: Math.floor(clock.now() / 1_000), nonce: randomBytes(NONCE_BYTES).toString('base64url') }) ?? ''
+  }
+
+  return {
+    generic: (response, claim) => send(response, encodeGeneric(proof(toSubscribers, claim), NO_TRACING)),
+    checked(response, etag) {
+      const claim = claims.checkResponse({ etag, tracing: NO_TRACING })
+      send(response, encodeCheckResponse({ authorization: proof(toSubscribers, claim), tracing: NO_TRACING, etag }))
+    },
+    notified(response, { topic, identifier, sha512 }, subscribers, received) {
+      const now = clock.now()
+      // Tracing clients of the original fail on an answer without an entry (Q1).
+      const entries = [{ name: 'no_more_subscribers', extra: '{}', at: now / 1_000 }]
+      const tracing = encodeTracing({ entries, received: BigInt(Math.round(received * NS_PER_MS)), sent: BigInt(Math.round(now * NS_PER_MS)) })
+      const claim = claims.confirmNotify({ identifier, subscribers, topic, sha512, tracing })
+      send(response, encodeNotifyResponse({ authorization: proof(toSubscribers, claim), tracing, subscribers, identifier }))
+    },
+    confirmedReceive(response, { identifier, url }, subscribers) {
+      const claim = claims.confirmReceive({ identifier, subscribers, url, tracing: NO_TRACING })
+      send(response, encodeConfirmReceive({ authorization: proof(toBroadcasters, claim), tracing: NO_TRACING, identifier, subscribers }))
+    },
+    confirmedMissed(response, { topic, url }) {
+      send(response, encodeConfirmMissed(proof(toBroadcasters, claims.confirmMissed({ topic, url, tracing: NO_TRACING })), NO_TRACING))
+    },
+  }
+}
+
+export function send(response: ServerResponse, body: Buffer, status = 200, contentType = 'application/octet-stream'): void {
+  response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': body.length })
+  response.end(body)
+}
+
+/** An answer without a body or a type: every refusal. What is left of the request's body is read away. */
+export function answerEmpty(response: ServerResponse, status: number, message: IncomingMessage): void {
+  // A request that broke off has nobody left to answer.
+  if (response.headersSent || response.destroyed) return
+  replyEmptyUnread(message, response, status)
+}

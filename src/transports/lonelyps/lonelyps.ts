@@ -1,0 +1,87 @@
+import type { ServerResponse } from 'node:http'
+import type { HubPort, Identity, Transport } from '../../core/ports.ts'
+import { createBodyReader } from '../../http/body.ts'
+import type { Request, Route } from '../../http/server.ts'
+import { answerEmpty, createAnswers, send } from './answers.ts'
+import { createIntake } from './intake.ts'
+import { createNotify } from './notify.ts'
+import type { Call, Endpoint, EndpointParts, LonelypsOptions } from './parts.ts'
+import { createPeerEndpoints } from './peers.ts'
+import { forgetSignature, Refusal, statusOf } from './refusals.ts'
+import { createSubscriptionEndpoints } from './subscriptions.ts'
+
+export interface Lonelyps extends Transport {
+  readonly route: Route
+}
+
+const ROOT = '/v1/'
+/** The longest body but for messages and set lists; more may follow, and is of no meaning. */
+const SHORT_BODY = 1_048_576
+
+/** The lonelyps protocol over HTTP: subscriptions that are urls, notify, and what broadcasters say to each other (section 2). */
+export function createLonelyps(options: LonelypsOptions): Lonelyps {
+  const { kit, letsIn } = options
+  const reader = createBodyReader(SHORT_BODY, kit.limits.maxUnfinishedBytes)
+  const intake = createIntake(options.spool, kit.limits)
+  let hub: HubPort | undefined
+  let open = false
+
+  const parts: EndpointParts = {
+    ...options,
+    clock: kit.clock,
+    reply: createAnswers({ ...options.answers, clock: kit.clock, randomBytes: options.randomBytes }),
+    intake,
+    async body({ message, response }) {
+      const body = await reader.read(message, response)
+      if (Buffer.isBuffer(body)) return body
+      throw new Refusal(body === 'too_large' ? 413 : 503)
+    },
+  }
+  const peers = createPeerEndpoints(parts)
+  const endpoints: Readonly<Record<string, Endpoint>> = {
+    ...createSubscriptionEndpoints(parts),
+    '/v1/notify': createNotify(parts),
+    ...peers,
+  }
+
+  function answer(request: Request, response: ServerResponse): void {
+    const { message, peer } = request
+    const path = request.path.text ?? ''
+    const endpoint = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined
+    if (endpoint === undefined) return answerEmpty(response, 404, message)
+    if (message.method !== 'POST') {
+      response.setHeader('Allow', 'POST')
+      return answerEmpty(response, 405, message)
+    }
+    if (!open || hub === undefined) return answerEmpty(response, 503, message)
+    const lets = Object.hasOwn(peers, path) ? letsIn.broadcasters : letsIn.subscribers
+    if (lets === 'local' && !peer.local) return answerEmpty(response, 401, message)
+    const identity: Identity = { kind: lets === 'signed' ? 'signed' : 'anonymous', local: peer.local, address: peer.address }
+    const { authorization } = message.headers
+    const call: Call = { request, message, response, authorization, accepted: undefined, identity, hub }
+    endpoint(call).catch((error: unknown) => refuse(error, call))
+  }
+
+  async function refuse(error: unknown, call: Call): Promise<void> {
+    const { message, response } = call
+    // Who has gone in the middle of a request is not waiting for an answer.
+    if (message.destroyed && !message.complete) return
+    const status = statusOf(error)
+    if (status === undefined) options.failed(error)
+    if (status === 503) await forgetSignature(options.registry, call)
+    if (error instanceof Refusal && error.body !== undefined && message.complete) send(response, error.body, error.status, error.contentType)
+    else answerEmpty(response, status ?? 500, message)
+  }
+
+  return {
+    name: 'lonelyps',
+    route: { takes: ({ path }) => path.canonical === undefined && path.text?.startsWith(ROOT) === true, answer },
+    async start(port) {
+      hub = port
+      open = true
+    },
+    async stop() {
+      open = false
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock, Confirmations, HubPort, Identity, RandomBytes } from '../../core/ports.ts'
+import type { Registry } from '../../core/registry.ts'
+import type { TransportKit } from '../../core/transport-kit.ts'
+import type { Request } from '../../http/server.ts'
+import type { Spool } from '../../http/spool.ts'
+import type { Checker } from '../../protocol/lonelyps/authorization.ts'
+import type { Answers, AnswerSchemes } from './answers.ts'
+import type { Intake } from './intake.ts'
+
+export interface LonelypsOptions {
+  readonly kit: TransportKit
+  readonly registry: Registry
+  readonly spool: Spool
+  readonly confirmations: Confirmations
+  /** Checks what subscribers send, and what other broadcasters send in our name. */
+  readonly fromSubscribers: Checker
+  readonly fromBroadcasters: Checker
+  readonly answers: AnswerSchemes
+  readonly randomBytes: RandomBytes
+  /** Whom each side lets in: those who prove who they are, those on this machine, or anyone. */
+  readonly letsIn: { readonly subscribers: LetsIn; readonly broadcasters: LetsIn }
+  /** Registrations that there are. */
+  readonly registrations: () => number
+  /** Why a webhook may not go to this url; `undefined` when it may be tried. */
+  readonly refusesUrl: (url: string) => string | undefined
+  /** Where other hubs that share the registry reach this one: `http://host:port`; '' when they do not. */
+  readonly publicUrl: string
+  readonly failed: (error: unknown) => void
+}
+
+export type LetsIn = 'signed' | 'local' | 'anyone'
+
+/** What every endpoint is given with its request. */
+export interface Call {
+  readonly request: Request
+  readonly message: IncomingMessage
+  readonly response: ServerResponse
+  readonly authorization: string | undefined
+  /** The signature that this very request was let in by, to be forgotten if it has no effect. */
+  accepted: Buffer | undefined
+  readonly identity: Identity
+  readonly hub: HubPort
+}
+
+export interface EndpointParts extends LonelypsOptions {
+  readonly reply: Answers
+  readonly clock: Clock
+  readonly intake: Intake
+  /** A whole short body. @throws {Refusal} 413, 503 */
+  readonly body: (call: Call) => Promise<Buffer>
+}
+
+/** Answers one request, or throws what is answered for it. */
+export type Endpoint = (call: Call) => Promise<void>

@@ -1,0 +1,60 @@
+import { topicFromBytes } from '../../core/topic.ts'
+import { createBodySource } from '../../http/body-source.ts'
+import { claims } from '../../protocol/lonelyps/claims.ts'
+import { parseMissed, parseReceivePrefix, parseReprDigest, RECEIVE_PREFIX_MAX } from '../../protocol/lonelyps/requests.ts'
+import { UNSUBSCRIBE_IMMEDIATE } from '../../protocol/lonelyps/responses.ts'
+import type { Call, Endpoint, EndpointParts } from './parts.ts'
+import { publish } from './notify.ts'
+import { authorize, Refusal } from './refusals.ts'
+
+const RECEIVE = '/v1/receive_for_websockets'
+const MISSED = '/v1/missed_for_websockets'
+/** The original answers with this text, and some caller may look at it. */
+const WRONG_MISSED_URL = Buffer.from('{"unsubscribe": true, "reason": "invalid missed URL"}')
+
+/**
+ * What other broadcasters that share the registry send (lonelyps, section 2.6): messages for those who are connected here,
+ * and notices that some were missed.
+ */
+export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<string, Endpoint>> {
+  const { fromBroadcasters, intake, reply, publicUrl, kit } = parts
+
+  const receive: Endpoint = async (call) => {
+    const sha512 = parseReprDigest(call.message.headersDistinct['repr-digest']?.[0])
+    if (sha512 === undefined) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
+    const url = publicUrl + RECEIVE
+    if (publicUrl === '' || urlOf(call) !== url) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
+    const source = createBodySource(call.message, call.response)
+    const begun = await source.head((bytes) => parseReceivePrefix(bytes) !== 'more' || bytes.length >= RECEIVE_PREFIX_MAX)
+    const prefix = parseReceivePrefix(begun)
+    if (prefix === 'more') throw new Refusal(400)
+    const { topic, identifier, tracing, length } = prefix
+    const name = topicFromBytes(topic)
+    // Nobody here wants it: the caller may forget the registration.
+    if (call.hub.audience(name) === 0) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
+    await authorize(call, fromBroadcasters, claims.receive({ url, topic, identifier, sha512, tracing }), UNSUBSCRIBE_IMMEDIATE)
+    source.unread(begun.subarray(prefix.size))
+    const taken = await intake.take(call.message, source, length, sha512)
+    const { subscribers } = await publish(call, { topic: name, sha512, ...taken, relayed: true })
+    kit.meter.published('lonelyps', Number(length))
+    reply.confirmedReceive(call.response, { identifier, url }, subscribers)
+  }
+
+  const missed: Endpoint = async (call) => {
+    const url = publicUrl + MISSED
+    if (publicUrl === '' || urlOf(call) !== url) throw new Refusal(400, WRONG_MISSED_URL, 'application/json; charset=utf-8')
+    const notice = parseMissed(await parts.body(call))
+    if (notice === undefined) throw new Refusal(400)
+    const { topic, tracing } = notice
+    await authorize(call, fromBroadcasters, claims.missed({ url, topic, tracing }))
+    reply.confirmedMissed(call.response, { topic, url })
+  }
+
+  return { [RECEIVE]: receive, [MISSED]: missed }
+}
+
+/** The address that the caller used, as far as it can be seen here. */
+function urlOf({ request, message }: Call): string {
+  const scheme = 'encrypted' in message.socket ? 'https' : 'http'
+  return `${scheme}://${message.headers.host ?? ''}${request.base}${request.path.text ?? ''}${request.query}`
+}
