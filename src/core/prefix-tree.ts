@@ -4,8 +4,12 @@ export interface PrefixTree<V> {
   add(key: string, value: V): void
   /** Takes one value away again; nothing happens when it is not there. */
   remove(key: string, value: V): void
+  /** How many values are under this very key. */
+  count(key: string): number
   /** Calls `visit` for every value whose key the text begins with. */
   walk(text: string, visit: (value: V) => void): void
+  /** The same for the text from `start` on, with all values of a key together. */
+  walkSets(text: string, start: number, visit: (values: ReadonlySet<V>) => void): void
 }
 
 interface Node<V> {
@@ -40,17 +44,23 @@ export function createPrefixTree<V>(): PrefixTree<V> {
     values.add(value)
   }
 
-  function remove(key: string, value: V): void {
+  /** The nodes from the root to the one with this key; `undefined` when there is none. */
+  function wayTo(key: string): Node<V>[] | undefined {
     const way: Node<V>[] = [root]
     let at = 0
     while (at < key.length) {
       const next = way.at(-1)?.children?.get(key.charCodeAt(at))
-      if (next === undefined || !key.startsWith(next.edge, at)) return
+      if (next === undefined || !key.startsWith(next.edge, at)) return undefined
       way.push(next)
       at += next.edge.length
     }
-    const last = way.at(-1) as Node<V>
-    if (last.values?.delete(value) !== true) return
+    return way
+  }
+
+  function remove(key: string, value: V): void {
+    const way = wayTo(key)
+    const last = way?.at(-1)
+    if (way === undefined || last?.values?.delete(value) !== true) return
     size--
     if (last.values.size === 0) last.values = undefined
     // Nodes that hold nothing are taken out, so that patterns that come and go leave the tree as it was.
@@ -59,22 +69,30 @@ export function createPrefixTree<V>(): PrefixTree<V> {
     if (way.length > 1) for (let i = way.length - 1; i > 0; i--) mergeDown(way[i] as Node<V>)
   }
 
+  function walkSets(text: string, start: number, visit: (values: ReadonlySet<V>) => void): void {
+    let node: Node<V> | undefined = root
+    let at = start
+    while (node !== undefined) {
+      if (node.values !== undefined) visit(node.values)
+      if (at >= text.length) return
+      const next: Node<V> | undefined = node.children?.get(text.charCodeAt(at))
+      if (next === undefined || !text.startsWith(next.edge, at)) return
+      at += next.edge.length
+      node = next
+    }
+  }
+
   return {
     get size() { return size },
+    count: (key) => wayTo(key)?.at(-1)?.values?.size ?? 0,
     add,
     remove,
     walk(text, visit) {
-      let node: Node<V> | undefined = root
-      let at = 0
-      while (node !== undefined) {
-        if (node.values !== undefined) for (const value of node.values) visit(value)
-        if (at >= text.length) return
-        const next: Node<V> | undefined = node.children?.get(text.charCodeAt(at))
-        if (next === undefined || !text.startsWith(next.edge, at)) return
-        at += next.edge.length
-        node = next
-      }
+      walkSets(text, 0, (values) => {
+        for (const value of values) visit(value)
+      })
     },
+    walkSets,
   }
 }
 

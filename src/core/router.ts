@@ -1,10 +1,10 @@
 import type { Interest } from './interest.ts'
 import type { Pattern } from './pattern.ts'
 import type { Subscriber } from './ports.ts'
-import { createPrefixTree } from './prefix-tree.ts'
-import type { Topic } from './topic.ts'
+import { createPatternIndex } from './pattern-index.ts'
+import { topicIsText, type Topic } from './topic.ts'
 
-/** Who wants what: exact topics by map, patterns by a trie over their literal beginnings. */
+/** Who wants what: exact topics by map, patterns by an index over their literal texts. */
 export interface Router {
   /** Topics that somebody subscribes to by name. */
   readonly topics: number
@@ -22,6 +22,8 @@ type Members = Map<Subscriber, number>
 interface PatternEntry {
   readonly pattern: Pattern
   readonly members: Members
+  /** Takes it out of the index. */
+  takeOut(): void
 }
 
 /** Joins and leaves touch the members; the list is made again by the first match after them. */
@@ -35,7 +37,7 @@ const NOBODY: readonly Subscriber[] = []
 export function createRouter(): Router {
   const exact = new Map<Topic, Group>()
   const entries = new Map<string, PatternEntry>()
-  const tree = createPrefixTree<PatternEntry>()
+  const index = createPatternIndex<PatternEntry>()
 
   function addTopic(topic: Topic, subscriber: Subscriber): void {
     let group = exact.get(topic)
@@ -58,9 +60,9 @@ export function createRouter(): Router {
   function addPattern(pattern: Pattern, subscriber: Subscriber): void {
     let entry = entries.get(pattern.source)
     if (entry === undefined) {
-      entry = { pattern, members: new Map() }
+      entry = { pattern, members: new Map(), takeOut: () => {} }
       entries.set(pattern.source, entry)
-      tree.add(pattern.prefix, entry)
+      entry.takeOut = index.add(pattern, entry)
     }
     addTo(entry.members, subscriber)
   }
@@ -70,7 +72,7 @@ export function createRouter(): Router {
     takeFrom(entry.members, subscriber)
     if (entry.members.size > 0) return
     entries.delete(pattern.source)
-    tree.remove(pattern.prefix, entry)
+    entry.takeOut()
   }
 
   return {
@@ -89,9 +91,9 @@ export function createRouter(): Router {
     },
     match(topic) {
       const byName = named(topic)
-      if (tree.size === 0) return byName
+      if (index.size === 0 || !topicIsText(topic)) return byName
       let all: Set<Subscriber> | undefined
-      tree.walk(topic, (entry) => {
+      index.walk(topic, (entry) => {
         if (!entry.pattern.matches(topic)) return
         all ??= new Set(byName)
         for (const subscriber of entry.members.keys()) all.add(subscriber)

@@ -49,6 +49,17 @@ test('the same value under the same key is there once; under two keys, or two va
   assert.equal(tree.size, 2)
 })
 
+test('it counts the values under one key, and walks from any place of a text', () => {
+  const tree = createPrefixTree<string>()
+  tree.add('news/', 'one')
+  tree.add('news/', 'two')
+  tree.add('news/eu', 'three')
+  assert.deepEqual(['news/', 'news/eu', 'news', 'news/e', '', 'x'].map(tree.count), [2, 1, 0, 0, 0, 0])
+  const sets: string[][] = []
+  tree.walkSets('a/news/eu', 2, (values) => sets.push([...values]))
+  assert.deepEqual(sets, [['one', 'two'], ['three']])
+})
+
 test('what is not there is not taken away', () => {
   const tree = createPrefixTree<string>()
   tree.add('news/eu', 'v')

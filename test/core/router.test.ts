@@ -114,18 +114,68 @@ test('joining and leaving at random, it finds whom a plain list finds', () => {
 /** A pattern that counts how often it is asked. */
 function counting(source: string, asked: () => void): Pattern {
   const pattern = compilePattern(source)
-  return { ...pattern, matches: (one) => (asked(), pattern.matches(one)) }
+  return { ...pattern, literal: pattern.literal, matches: (one) => (asked(), pattern.matches(one)), covers: (one) => pattern.covers(one) }
 }
 
-test('a hundred thousand patterns that begin otherwise do not make a miss or a hit slower', () => {
+const crowds: [what: string, pattern: (i: number) => string, misses: string[], hit: string][] = [
+  ['that begin otherwise', (i) => `${i.toString(36)}/*`, ['miss/entirely', ''], 'abc/x'],
+  ['that end otherwise', (i) => `*/x${i}.`, ['miss/entirely', '/x', 'a/x100000.'], 'a/b/x777.'],
+  ['with other segments', (i) => `**/y${i}/*`, ['miss/y/entirely', 'y100000/', 'y77'], 'a/y777/b'],
+  ['with another text inside', (i) => `?*foo${i}.*`, ['miss/foo/entirely', 'foo', 'afoo100000.'], 'a/foo777.'],
+  ['that begin alike and end otherwise', (i) => `news/*/x${i}.`, ['news/miss', 'news/eu/x', 'news/x100000.'], 'news/eu/x777.'],
+  ['that end alike and begin otherwise', (i) => `u${i}/*/state`, ['miss/eu/state', '/state', 'u/x/state'], 'u777/a/state'],
+  ['that begin and end alike', (i) => `u/*-${i}-*/state`, ['u/-/state', 'u/a-miss-/state', 'u/-100000-/state'], 'u/a-777-b/state'],
+  ['with a long text inside that ends alike', (i) => `*/user-${i}/temperature/in/the/living/room/*`, ['/user-/temperature', '/user-100000/temperature/'], '/user-777/temperature/in/the/living/room/'],
+]
+
+for (const [what, source, misses, hit] of crowds) {
+  test(`of a hundred thousand patterns ${what}, a miss asks next to none, and a hit few more than the one`, () => {
+    const router = createRouter()
+    let asked = 0
+    for (let i = 0; i < 100_000; i++) router.join({ topics: [], patterns: [counting(source(i), () => asked++)] }, createRecorder())
+    assert.equal(router.patterns, 100_000)
+    for (const miss of [...misses, 'a'.repeat(65_535)]) assert.deepEqual(router.match(topic(miss)), [])
+    assert.ok(asked <= 48 * (misses.length + 1), `the misses asked ${asked} patterns`)
+    asked = 0
+    assert.equal(router.match(topic(hit)).length, 1)
+    assert.ok(asked <= 48, `the hit asked ${asked} patterns`)
+  })
+}
+
+test('a pattern whose text is in a topic many times is asked once', () => {
   const router = createRouter()
   let asked = 0
-  for (let i = 0; i < 100_000; i++) router.join({ topics: [], patterns: [counting(`${i.toString(36)}/*`, () => asked++)] }, createRecorder())
-  assert.equal(router.patterns, 100_000)
-  assert.deepEqual(router.match(topic('miss/entirely')), [])
-  assert.equal(asked, 0, 'a miss asked a pattern')
-  assert.equal(router.match(topic('abc/x')).length, 1)
-  assert.equal(asked, 1, 'a hit asked more than the one pattern that can match')
+  for (let i = 0; i < 100; i++) router.join({ topics: [], patterns: [counting(`?*a*${'?'.repeat(i)}*`, () => asked++)] }, createRecorder())
+  assert.equal(router.match(topic('a'.repeat(1_000))).length, 100)
+  assert.equal(asked, 100)
+})
+
+test('any patterns that come and go: it finds whom asking every pattern finds', () => {
+  const pieces = ['a', 'b', 'ab', '/', '*', '*', '**/', '?', '[ab]', '[!a]', '[', 'é😀', 'abababababababababab']
+  const crowded = ['a*', '*b', '?*ab*', 'a*ab*b']
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = createSeededRandom(seed)
+    const router = createRouter()
+    const plain: { leave: () => void; patterns: readonly Pattern[]; subscriber: Subscriber }[] = []
+    const word = (from: readonly string[]): string => Array.from({ length: 1 + random.below(6) }, () => random.pick(from)).join('')
+    const globs = Array.from({ length: 200 }, () => (random.below(3) === 0 ? random.pick(crowded) + '*?'.repeat(random.below(3)) : '') + word(pieces) + random.pick(['*', 'b', '?', '/*b']))
+    for (let step = 0; step < 400; step++) {
+      // First they come, then they go.
+      if (random.below(400) >= step) {
+        const interest = { topics: [], patterns: [random.pick(globs), random.pick(globs)].map(compilePattern) }
+        const subscriber = createRecorder()
+        plain.push({ leave: router.join(interest, subscriber), patterns: interest.patterns, subscriber })
+      } else plain.splice(random.below(plain.length), 1)[0]?.leave()
+      const wanted = topic(word(['a', 'b', 'ab', '/', 'é😀', '[', 'abababababababababab']))
+      const expected = new Set(plain.filter(({ patterns }) => patterns.some((pattern) => pattern.matches(wanted))).map(({ subscriber }) => subscriber))
+      const got = router.match(wanted)
+      assert.equal(got.length, expected.size, `seed ${seed}, step ${step}: ${wanted}`)
+      assert.deepEqual(new Set(got), expected, `seed ${seed}, step ${step}: ${wanted}`)
+    }
+    for (const { leave } of plain) leave()
+    assert.deepEqual(router.match(topic('ab')), [])
+    assert.equal(router.patterns, 0)
+  }
 })
 
 test('a pattern that many want is asked once for a message', () => {
@@ -135,4 +185,13 @@ test('a pattern that many want is asked once for a message', () => {
   for (let i = 0; i < 1_000; i++) router.join({ topics: [], patterns: [pattern] }, createRecorder())
   assert.equal(router.match(topic('a/b')).length, 1_000)
   assert.equal(asked, 1)
+})
+
+test('a pattern that nobody wants any more is not asked', () => {
+  const router = createRouter()
+  let asked = 0
+  const leaves = ['a*', '*b', '?*a*', '*'].map((source) => router.join({ topics: [], patterns: [counting(source, () => asked++)] }, createRecorder()))
+  for (const leave of leaves) leave()
+  assert.deepEqual(router.match(topic('aab')), [])
+  assert.equal(asked, 0)
 })
