@@ -3,11 +3,12 @@ import type { HubPort, Identity, Transport } from '../../core/ports.ts'
 import { createBodyReader } from '../../http/body.ts'
 import type { Request, Route } from '../../http/server.ts'
 import { answerEmpty, createAnswers, send } from './answers.ts'
+import { forgetSignature } from './authorize.ts'
 import { createIntake } from './intake.ts'
 import { createNotify } from './notify.ts'
 import type { Call, Endpoint, EndpointParts, LonelypsOptions } from './parts.ts'
 import { createPeerEndpoints } from './peers.ts'
-import { forgetSignature, Refusal, statusOf } from './refusals.ts'
+import { Refusal, statusOf } from './refusals.ts'
 import { createSubscriptionEndpoints } from './subscriptions.ts'
 
 export interface Lonelyps extends Transport {

@@ -6,8 +6,9 @@ import { createBodySource } from '../../http/body-source.ts'
 import { claims } from '../../protocol/lonelyps/claims.ts'
 import { NOTIFY_PREFIX_MAX, parseNotifyPrefix } from '../../protocol/lonelyps/requests.ts'
 import type { Taken } from './intake.ts'
+import { authorize } from './authorize.ts'
 import type { Call, Endpoint, EndpointParts } from './parts.ts'
-import { authorize, Refusal } from './refusals.ts'
+import { Refusal } from './refusals.ts'
 
 export const CONTENT_TYPE = 'application/octet-stream'
 const MAX_COUNT = 2 ** 32 - 1

@@ -8,8 +8,9 @@ import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
 import { parseCheck, parseSetHead, parseSetLists, parseSubscribe, parseUnsubscribe, type Entry, type Kind, type SetLists, type SubscribeRequest } from '../../protocol/lonelyps/requests.ts'
 import { strongEtag } from '../../protocol/lonelyps/strong-etag.ts'
 import { NO_TRACING } from './answers.ts'
+import { authorize } from './authorize.ts'
 import type { Call, Endpoint, EndpointParts } from './parts.ts'
-import { authorize, Refusal } from './refusals.ts'
+import { Refusal } from './refusals.ts'
 
 /** The most that a set_subscriptions body has before its lists: all of it is there, or the body is cut short. */
 const SET_HEAD_MAX = 2 + 65_535 + 2 + 65_535 + 1 + 64 + 4
