@@ -9,5 +9,5 @@ test('what is for those who plug in is found under waystation/testing, and outsi
   const child = run(t, process.execPath, ['--conditions=waystation/source', '--input-type=module', '-e', code], { cwd: join(import.meta.dirname, '../..'), env: { NODE_TEST_CONTEXT: undefined } })
   assert.deepEqual(await child.exited, { code: 0, signal: null }, child.stderr())
   assert.deepEqual((JSON.parse(child.stdout()) as string[]).sort(), Object.keys(testing).sort())
-  for (const seam of ['clock', 'log', 'sink', 'subscriber', 'transport']) assert.ok(Object.hasOwn(testing, `${seam}Contract`))
+  for (const seam of ['clock', 'log', 'registry', 'sink', 'subscriber', 'transport']) assert.ok(Object.hasOwn(testing, `${seam}Contract`))
 })

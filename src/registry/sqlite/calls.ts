@@ -1,0 +1,55 @@
+import type { ClaimedNotice, Notice, Registration, RegistryChange, Wanted } from '../../core/registry.ts'
+
+/** What the registry asks of the thread that holds the database. Values are copied on the way; `now` is the asker's clock. */
+export type Call =
+  | { readonly do: 'start' }
+  | { readonly do: 'add'; readonly url: string; readonly wanted: Wanted; readonly now: number }
+  | { readonly do: 'remove'; readonly url: string; readonly wanted: Pick<Wanted, 'kind' | 'target'> }
+  | { readonly do: 'removeId'; readonly id: number }
+  | { readonly do: 'set'; readonly url: string; readonly wanted: readonly Wanted[]; readonly now: number }
+  | { readonly do: 'list'; readonly url: string }
+  | { readonly do: 'remember'; readonly signature: Uint8Array; readonly expiresAt: number; readonly now: number }
+  | { readonly do: 'forget'; readonly signature: Uint8Array }
+  | { readonly do: 'postpone'; readonly notice: Notice }
+  | { readonly do: 'claim'; readonly lock: string; readonly now: number; readonly lockMs: number; readonly most: number }
+  | { readonly do: 'settle'; readonly id: number; readonly lock: string; readonly next: Pick<Notice, 'attempts' | 'dueAt'> | undefined }
+  | { readonly do: 'close' }
+
+export interface Answers {
+  readonly start: undefined
+  readonly add: boolean
+  readonly remove: boolean
+  readonly removeId: boolean
+  readonly set: undefined
+  readonly list: readonly Registration[]
+  readonly remember: boolean
+  readonly forget: undefined
+  readonly postpone: undefined
+  readonly claim: readonly ClaimedNotice[]
+  readonly settle: undefined
+  readonly close: undefined
+}
+
+export type Answer = Answers[keyof Answers]
+
+export interface Request {
+  readonly id: number
+  readonly call: Call
+}
+
+export type Outcome =
+  | { readonly id: number; readonly ok: true; readonly answer: Answer }
+  | { readonly id: number; readonly ok: false; readonly detail: string; readonly cause: unknown }
+
+/** What the thread says after one transaction. The changes are told before the outcomes. */
+export interface Report {
+  readonly changes: readonly RegistryChange[]
+  readonly outcomes: readonly Outcome[]
+}
+
+export interface WorkerOptions {
+  /** A path, or `:memory:`. */
+  readonly file: string
+  readonly busyTimeout: number
+  readonly pollInterval: number
+}

@@ -1,0 +1,61 @@
+/**
+ * The schema of the registry, in numbered steps: the nth migration makes version n out of version n - 1, and
+ * `PRAGMA user_version` says how far a database has come. A step that was released is never edited; what is to change is
+ * a new step at the end. `docs/reference/registry.md` says what others may rely on.
+ *
+ * Older SQLite must be able to read and write it too (3.37 of 2021, the first with STRICT).
+ *
+ * Triggers fill `changes`, so that what somebody does by hand with an SQL tool is noticed like what a hub does. The one
+ * before an insert names a row that `INSERT OR REPLACE` takes away, for which SQLite calls no delete trigger; the one
+ * after a delete clears `missed` for tools that leave foreign keys off, as the sqlite3 shell does.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE subscriptions (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind       TEXT NOT NULL CHECK (kind IN ('exact', 'glob')),
+    target     BLOB NOT NULL,
+    url        TEXT NOT NULL,
+    recovery   TEXT,
+    created_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER) * 1000),
+    UNIQUE (target, kind, url)
+  ) STRICT;
+  CREATE INDEX subscriptions_by_url ON subscriptions (url);
+
+  CREATE TABLE missed (
+    subscription_id INTEGER PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
+    topic           BLOB NOT NULL,
+    attempts        INTEGER NOT NULL,
+    due_at          INTEGER NOT NULL,
+    lock            TEXT,
+    locked_until    INTEGER
+  ) STRICT;
+  CREATE INDEX missed_by_due_at ON missed (due_at);
+
+  CREATE TABLE signatures (
+    code       BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX signatures_by_expires_at ON signatures (expires_at);
+
+  CREATE TABLE changes (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription_id INTEGER NOT NULL
+  ) STRICT;
+  CREATE TRIGGER subscriptions_replaced BEFORE INSERT ON subscriptions BEGIN
+    INSERT INTO changes (subscription_id)
+      SELECT id FROM subscriptions WHERE target = NEW.target AND kind = NEW.kind AND url = NEW.url;
+  END;
+  CREATE TRIGGER subscriptions_inserted AFTER INSERT ON subscriptions BEGIN
+    INSERT INTO changes (subscription_id) VALUES (NEW.id);
+  END;
+  CREATE TRIGGER subscriptions_updated AFTER UPDATE OF id, kind, target, url, recovery ON subscriptions BEGIN
+    INSERT INTO changes (subscription_id) VALUES (OLD.id);
+    INSERT INTO changes (subscription_id) SELECT NEW.id WHERE NEW.id <> OLD.id;
+  END;
+  CREATE TRIGGER subscriptions_deleted AFTER DELETE ON subscriptions BEGIN
+    DELETE FROM missed WHERE subscription_id = OLD.id;
+    INSERT INTO changes (subscription_id) VALUES (OLD.id);
+  END;
+  `,
+]
