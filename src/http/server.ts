@@ -44,6 +44,8 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS.filter((method) => me
 
 /** Answers requests by routes; knows nothing of listening. */
 export interface Dispatch {
+  /** Whether there is a route for it; also true of what is answered because it is malformed. */
+  takes(message: IncomingMessage, base?: string): boolean
   request(message: IncomingMessage, response: ServerResponse, base?: string): void
   upgrades(message: IncomingMessage, base?: string): boolean
   upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, base?: string): void
@@ -64,6 +66,7 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
   }
 
   return {
+    takes: (message, base = '') => find(message, base) !== 404,
     request(message, response, base = '') {
       if (message.method === 'OPTIONS' && message.url === '*') return replyEmpty(response, 200)
       const found = find(message, base)

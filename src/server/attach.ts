@@ -17,7 +17,8 @@ const mounted = new WeakMap<Server, { mounts: Mount[]; giveBack(): void }>()
 
 /**
  * Mounts the hub on a server that somebody else made, under a prefix. Requests elsewhere go where they would have gone
- * without us; so do upgrades, and where nobody takes upgrades, they stay plain requests.
+ * without us; so do upgrades, and where nobody takes upgrades, they stay plain requests. Without a prefix only what one of
+ * the hub's protocols takes is the hub's: with channels switched off, that is `/v1/…` and `/_/…`.
  * @returns what takes the hub off again
  * @throws {RangeError} when the prefix is none
  */
@@ -51,7 +52,7 @@ function takeOver(server: Mountable): { mounts: Mount[]; giveBack(): void } {
 
   function find(message: IncomingMessage): Mount | undefined {
     const { raw } = splitTarget(message.url ?? '/')
-    return mounts.find(({ base }) => base === '' || raw === base || raw.startsWith(base + '/'))
+    return mounts.find(({ base, dispatch }) => (base === '' ? dispatch.takes(message) : raw === base || raw.startsWith(base + '/')))
   }
   function isTakenElsewhere(event: (typeof COUNTED)[number]): boolean {
     return server.listeners(event).some((listener) => listener !== counted)
