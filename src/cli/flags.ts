@@ -36,7 +36,7 @@ export function parseFlags(args: readonly string[], own: Readonly<Record<string,
 
 /** Reads a command line for somebody who has other problems to tell with those found here. */
 export function readFlags(typed: readonly string[], own: Readonly<Record<string, OwnFlag>>, { withOptions = false, oneDash = false, advice = '' }: FlagHabits): ParsedFlags {
-  const args = oneDash ? withTwoDashes(typed, own) : [...typed]
+  const args = withSwitches(oneDash ? withTwoDashes(typed, own) : typed)
   const names = withOptions ? new Map(Object.keys(OPTIONS).map((name) => [flagName(name), name])) : new Map<string, string>()
   const known = [...Object.keys(own), ...names.keys(), 'help']
   const config = Object.fromEntries([
@@ -62,7 +62,6 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
       refused = token.index
       problems.push(`${asTyped} is no option${hint(asTyped.replace(/^-+/, ''), known, (flag) => `--${flag}`) || advice}`)
     } else if (takesNone) mine[token.name] = true
-    else if (token.value === undefined && kindOf(option) === 'switch') options[option as string] = true
     else if (token.value === undefined) problems.push(`${asTyped} wants a value`)
     else if (option === undefined) mine[token.name] = token.value
     else if (kindOf(option) === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
@@ -73,6 +72,15 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
 
 function kindOf(option: string | undefined): Option['kind'] | undefined {
   return option === undefined ? undefined : (OPTIONS[option as keyof typeof OPTIONS] as Option).kind
+}
+
+const SWITCH_VALUES = ['on', 'off', 'true', 'false', 'yes', 'no', '1', '0']
+
+/** The same words, with the value `on` for each switch that stands alone. */
+function withSwitches(typed: readonly string[]): string[] {
+  const switches = new Set(Object.entries(OPTIONS).filter(([, { kind }]) => kind === 'switch').map(([name]) => `--${flagName(name)}`))
+  const end = typed.includes('--') ? typed.indexOf('--') : typed.length
+  return typed.map((word, i) => (i < end && switches.has(word) && !SWITCH_VALUES.includes(typed[i + 1] ?? '') ? `${word}=on` : word))
 }
 
 /** The same words, with two dashes before the flags that had one. Values stay as they are, whatever they begin with. */

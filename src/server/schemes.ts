@@ -24,8 +24,9 @@ export function judgeSchemes(stated: Stated): { option: OptionName; fault: strin
     if (stated.secretsFile !== '' && (stated[secret] !== '' || takesSecret)) {
       faults.push({ option: secret, fault: 'and a secrets file are two answers to one question; state one of them' })
     } else if (!takesSecret && stated[secret] !== '') faults.push({ option: secret, fault: `is stated, but ${auth} is ${scheme}; state token or hmac` })
+    else if (takesSecret && stated[secret] === '') faults.push({ option: auth, fault: `is ${scheme}, which needs a secret: state ${secret}, or a secretsFile` })
     else if (takesSecret) {
-      const read = readScheme(scheme, stated[secret] === '' ? undefined : stated[secret])
+      const read = readScheme(scheme, stated[secret])
       if (typeof read === 'string') faults.push({ option: secret, fault: `cannot be used: ${read}` })
     }
   }
