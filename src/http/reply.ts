@@ -33,6 +33,8 @@ export function replyEmptyUnread(request: IncomingMessage, response: ServerRespo
 }
 
 function readAway(request: IncomingMessage, response: ServerResponse): void {
+  // Whoever has begun to read and gave up would keep the rest from flowing.
+  request.removeAllListeners('readable').removeAllListeners('data')
   request.on('end', () => response.end())
   request.socket.setTimeout(LINGER_MS)
   request.resume()

@@ -11,6 +11,7 @@ export interface SpooledBody {
   readonly size: number
   hold(): void
   letGo(): void
+  /** Piece by piece; a piece is valid until the next is asked for. */
   read(): AsyncIterable<Buffer>
 }
 
@@ -32,7 +33,7 @@ export interface Spool {
   create(): Promise<SpoolFile>
 }
 
-const PIECE = 262_144
+const PIECE = 131_072
 
 /**
  * A spool in a folder, which is made when it is first needed. Each file loses its name as soon as it is open, so that a
@@ -132,8 +133,10 @@ function isLeftover(name: string): boolean {
 }
 
 async function* pieces(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
+  // One and the same, filled again and again: with a new one each time, the garbage of many readers is most of the memory.
+  const room = Buffer.allocUnsafeSlow(Math.min(PIECE, size))
   for (let at = 0; at < size; ) {
-    const piece = Buffer.allocUnsafeSlow(Math.min(PIECE, size - at))
+    const piece = room.subarray(0, Math.min(PIECE, size - at))
     const { bytesRead } = await handle.read(piece, 0, piece.length, at)
     if (bytesRead === 0) throw new Error('the spooled body is shorter than it was')
     at += bytesRead
