@@ -12,9 +12,17 @@ export interface ReceivedMessage {
   /** The topic as text; bytes that are no UTF-8 are in `topicBytes` only. */
   readonly topic: string
   readonly topicBytes: Buffer
+  /** Bytes of the body. */
+  readonly size: number
+  /** Throws a RangeError when the body lies on disk, because it is too large for memory (`spoolAbove`): see `stream`. */
   readonly body: Buffer
   /** The body as text; throws when it is none. */
   text(): string
+  /**
+   * The body piece by piece, whatever its size; a piece is valid until the next is asked for. To be read before the next
+   * message is asked for: a large body may be gone from disk then.
+   */
+  stream(): AsyncIterable<Buffer>
   readonly contentType: string
   /** `epoch:offset`; a later subscription resumes behind it. */
   readonly cursor: string
@@ -110,6 +118,8 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
   const after = options.since === undefined ? undefined : parseCursor(options.since)
   if (options.since !== undefined && after === undefined) throw new WaystationError('bad_cursor', options.since)
   let queue: Message[] = []
+  /** Large bodies that the program may be reading. */
+  const reading: Message[] = []
   /** Steps of the iteration that have been asked for, while the queue is empty. */
   const readers: Reader[] = []
   let failure: { readonly error: unknown } | undefined
@@ -118,11 +128,16 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
 
   const subscriber: Subscriber = {
     count: 1,
+    takesLarge: true,
     deliver(message) {
+      message.large?.hold()
       const reader = readers.shift()
-      if (reader !== undefined) reader.resolve({ done: false, value: received(message) })
+      if (reader !== undefined) reader.resolve({ done: false, value: hand(message) })
       else if (queue.length < maxWaiting) queue.push(message)
-      else end({ error: new WaystationError('slow_consumer', `${maxWaiting} messages waited`) })
+      else {
+        message.large?.letGo()
+        end({ error: new WaystationError('slow_consumer', `${maxWaiting} messages waited`) })
+      }
     },
     gap(from: Cursor, to: Cursor) {
       if (onGap === undefined) return end({ error: new WaystationError('gap', `${formatCursor(from)} to ${formatCursor(to)}`) })
@@ -132,6 +147,14 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
         end({ error })
       }
     },
+  }
+
+  function hand(message: Message): ReceivedMessage {
+    if (message.large !== undefined) reading.push(message)
+    return received(message)
+  }
+  function letGo(messages: readonly Message[]): void {
+    for (const message of messages) message.large?.letGo()
   }
 
   function end(why?: { readonly error: unknown }): void {
@@ -147,6 +170,7 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
     for (const reader of readers.splice(0)) reader.resolve({ done: true, value: undefined })
   }
   function abort(): void {
+    letGo(queue)
     queue = []
     end()
   }
@@ -172,9 +196,10 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
 
   const iterator = {
     async next(): Promise<IteratorResult<ReceivedMessage>> {
+      letGo(reading.splice(0))
       const message = queue.shift()
       if (queue.length < maxWaiting / 2) roomy?.()
-      if (message !== undefined) return { done: false, value: received(message) }
+      if (message !== undefined) return { done: false, value: hand(message) }
       if (failure !== undefined) {
         const { error } = failure
         failure = undefined
@@ -185,6 +210,7 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
     },
     async return(): Promise<IteratorResult<ReceivedMessage>> {
       abort()
+      letGo(reading.splice(0))
       failure = undefined
       return { done: true, value: undefined }
     },
@@ -200,10 +226,18 @@ function received(message: Message): ReceivedMessage {
   return {
     topic: topicIsText(message.topic) ? message.topic : topicToBytes(message.topic).toString('utf8'),
     get topicBytes() { return topicToBytes(message.topic) },
-    body: message.body,
+    size: message.large?.size ?? message.body.length,
+    get body() {
+      if (message.large !== undefined) throw new RangeError('the body of this message is too large for memory; read its stream()')
+      return message.body
+    },
     text() {
       if (!message.text) throw new TypeError('the body of this message is no text')
       return message.body.toString('utf8')
+    },
+    async *stream() {
+      if (message.large === undefined) yield message.body
+      else yield* message.large.read()
     },
     contentType: message.contentType,
     cursor: formatCursor(cursorOf(message)),
