@@ -7,9 +7,10 @@ import { helpOf, type Command, type Io } from './command.ts'
 import { pinghub } from './pinghub.ts'
 import { pub } from './pub.ts'
 import { serve } from './serve.ts'
+import { setup } from './setup.ts'
 import { sub } from './sub.ts'
 
-export const COMMANDS: readonly Command[] = [serve, pub, sub, check, pinghub]
+export const COMMANDS: readonly Command[] = [serve, pub, sub, check, setup, pinghub]
 
 /** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
 const LEAST_NODE = [24, 9] as const

@@ -162,7 +162,7 @@ test('check does not mind the variable that names the hub for pub and sub', asyn
 test('help lists the commands; each command has its own; --version says which', async (t) => {
   const help = waystation(t, ['help'])
   assert.equal((await help.exited).code, 0)
-  for (const name of ['serve', 'pub', 'sub', 'check', 'pinghub']) {
+  for (const name of ['serve', 'pub', 'sub', 'check', 'setup', 'pinghub']) {
     assert.match(help.stdout(), new RegExp(`^  ${name} `, 'm'))
     const own = waystation(t, [name, '--help'])
     assert.equal((await own.exited).code, 0)

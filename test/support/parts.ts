@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
 /*
  * Real programs that some tests need and a newcomer may not have. A test says `test('…', needs(NGINX), …)`: it is skipped
@@ -25,6 +26,15 @@ export const CHROMIUM: Part = {
 }
 
 export const NGINX: Part = { name: 'nginx', path: find('nginx', ['/usr/sbin/nginx']), install: 'apt-get install nginx' }
+
+const VENV = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url))
+
+/** A Python that has the subscriber library of lonelyps. */
+export const PYTHON: Part = {
+  name: 'a Python with lonelypsc',
+  path: [process.env['LONELYPSC_PYTHON'], VENV].find((path) => path !== undefined && spawnSync(path, ['-c', 'import importlib.util as it; exit(it.find_spec("lonelypsc") is None)']).status === 0),
+  install: 'python3 -m venv .venv && .venv/bin/pip install -r test/interop/requirements.txt, or set LONELYPSC_PYTHON to one',
+}
 
 /** The options of a test that needs a part. */
 export function needs(part: Part): { skip: string | false } {

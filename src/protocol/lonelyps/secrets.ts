@@ -8,6 +8,9 @@ export interface Secrets {
   readonly toSubscriber: Scheme
 }
 
+/** A scheme with its secret as text, just as somebody stated it. */
+export type StatedScheme = { readonly type: 'none' } | { readonly type: 'token' | 'hmac'; readonly secret: string }
+
 const VERSION = '2'
 
 /** A secrets file, or a sentence that says what is wrong with it, without a secret in it. A direction that is not there has the scheme none. */
@@ -22,19 +25,17 @@ export function parseSecrets(text: string): Secrets | string {
   return { toBroadcaster, toSubscriber }
 }
 
-/** The text of a secrets file, as the setup of the original writes it: indented by two, with a newline at the end. */
-export function formatSecrets({ toBroadcaster, toSubscriber }: Secrets): string {
+/**
+ * The text of a secrets file, as the setup of the original writes it: indented by two, with a newline at the end. Secrets
+ * stand in it as they were stated: other implementations take the text as it is.
+ */
+export function formatSecrets({ toBroadcaster, toSubscriber }: { readonly toBroadcaster: StatedScheme; readonly toSubscriber: StatedScheme }): string {
   const file = { version: VERSION, 'to-broadcaster': member(toBroadcaster), 'to-subscriber': member(toSubscriber) }
   return `${JSON.stringify(file, undefined, 2)}\n`
 }
 
-function member(scheme: Scheme): { type: string; secret: string } | undefined {
-  switch (scheme.type) {
-    case 'none': return undefined
-    case 'token': return { type: scheme.type, secret: scheme.secret }
-    case 'hmac': return { type: scheme.type, secret: scheme.key.toString('base64url') }
-    default: return scheme satisfies never
-  }
+function member(stated: StatedScheme): { type: string; secret: string } | undefined {
+  return stated.type === 'none' ? undefined : { type: stated.type, secret: stated.secret }
 }
 
 function readMember(file: Record<string, unknown>, name: string): Scheme | string {

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Scheme } from '../../../src/protocol/lonelyps/authorization.ts'
-import { formatSecrets, parseSecrets } from '../../../src/protocol/lonelyps/secrets.ts'
+import { formatSecrets, parseSecrets, type StatedScheme } from '../../../src/protocol/lonelyps/secrets.ts'
 import { hex, vectors } from './vectors.ts'
 
-const HMAC: Scheme = { type: 'hmac', key: hex(vectors.keys.to_broadcaster_key_hex) }
-const TOKEN: Scheme = { type: 'token', secret: vectors.keys.to_subscriber_secret }
-const NONE: Scheme = { type: 'none' }
+const HMAC: StatedScheme = { type: 'hmac', secret: vectors.keys.to_broadcaster_secret }
+const TOKEN: StatedScheme = { type: 'token', secret: vectors.keys.to_subscriber_secret }
+const NONE: StatedScheme = { type: 'none' }
 
 test('a secrets file has the bytes that the setup of the original writes', () => {
   assert.equal(formatSecrets({ toBroadcaster: HMAC, toSubscriber: TOKEN }), `{
@@ -25,10 +24,18 @@ test('a secrets file has the bytes that the setup of the original writes', () =>
 })
 
 test('a secrets file says the same when it is read back, in all nine combinations', () => {
-  const schemes: Scheme[] = [NONE, HMAC, TOKEN]
+  const read = (stated: StatedScheme): object => (stated.type === 'hmac' ? { type: 'hmac', key: hex(vectors.keys.to_broadcaster_key_hex) } : stated)
+  const schemes = [NONE, HMAC, TOKEN]
   for (const toBroadcaster of schemes) {
-    for (const toSubscriber of schemes) assert.deepEqual(parseSecrets(formatSecrets({ toBroadcaster, toSubscriber })), { toBroadcaster, toSubscriber })
+    for (const toSubscriber of schemes) {
+      assert.deepEqual(parseSecrets(formatSecrets({ toBroadcaster, toSubscriber })), { toBroadcaster: read(toBroadcaster), toSubscriber: read(toSubscriber) })
+    }
   }
+})
+
+test('a secret stands in the file as it was stated, padding and all', () => {
+  const secret = `${vectors.keys.to_broadcaster_secret}==`
+  assert.ok(formatSecrets({ toBroadcaster: { type: 'hmac', secret }, toSubscriber: NONE }).includes(`"secret": "${secret}"`))
 })
 
 test('what is no secrets file is told in a sentence that holds nothing of it', () => {
