@@ -1,4 +1,6 @@
 import { WaystationError } from '../core/errors.ts'
+import { createRules } from '../core/rules.ts'
+import { topicFromText } from '../core/topic.ts'
 import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags, invalid, type Effective } from '../server/config.ts'
 import { compose, type WaystationServer } from '../server/create-server.ts'
 import type { Command, Io } from './command.ts'
@@ -46,6 +48,9 @@ export function stopped(signal: AbortSignal): Promise<void> {
 
 function greeting(server: WaystationServer): string {
   const at = server.url
+  // What would be refused is no good first try.
+  const { publish, subscribe } = createRules(server.options.rules).for(topicFromText('demo'))
+  if (publish === 'signed' || subscribe === 'signed') return `Waystation listens on ${at}\n  lonelyps: give ${at} to clients as a broadcaster, with their secrets\n`
   if (at.startsWith('/')) {
     return `Waystation listens on ${at}\n  watch:    curl -N --unix-socket ${at} -H 'Accept: text/event-stream' http://hub/demo\n  publish:  curl --unix-socket ${at} -d hello http://hub/demo\n`
   }

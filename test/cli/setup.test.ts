@@ -36,7 +36,7 @@ function secretTexts(folder: string): string[] {
 async function start(t: TestContext, folder: string, cwd = folder): Promise<number> {
   const config = cwd === folder ? [] : ['--config', join(folder, 'waystation.config.ts')]
   const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0', ...config], { cwd })
-  await hub.says('publish:')
+  await hub.says(/(publish|lonelyps): .*\n/)
   return Number(/127\.0\.0\.1:(\d+)/.exec(hub.stdout())?.[1])
 }
 
