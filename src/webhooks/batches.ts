@@ -12,28 +12,28 @@ export interface Batch {
 }
 
 export interface Batches {
-  /** Bytes of the messages that are on their way, each counted once. */
+  /** Bytes of the messages that are on their way, each counted once, and `DELIVERY_BYTES` for each delivery. */
   readonly bytes: number
-  /** The batch of a message, or undefined when so much is on its way that it must not begin. */
+  /** The batch of a message, or undefined when so much is on its way that no delivery of it must begin. */
   of(message: Message): Batch | undefined
   /** How many receivers took the message, once that is known of all its deliveries. */
   confirmed(message: Message): number | Promise<number>
 }
 
-const OVERHEAD = 512
+/** What a delivery that waits costs beside its message. Without it, many registrations that hang would fill the memory with tiny messages. */
+export const DELIVERY_BYTES = 512
 
-/** @param maxBytes of messages in memory that are on their way */
+/** @param maxBytes of messages in memory, and of their deliveries, that are on their way */
 export function createBatches(maxBytes: number): Batches {
   const batches = new WeakMap<Message, OneBatch>()
   const total = { bytes: 0 }
   return {
     get bytes() { return total.bytes },
     of(message) {
-      const known = batches.get(message)
-      if (known !== undefined) return known
-      if (total.bytes + message.body.length > maxBytes) return undefined
-      const batch = new OneBatch(message, total)
-      batches.set(message, batch)
+      let batch = batches.get(message)
+      const more = DELIVERY_BYTES + (batch?.isOpen === true ? 0 : message.body.length)
+      if (total.bytes + more > maxBytes) return undefined
+      if (batch === undefined) batches.set(message, (batch = new OneBatch(message, total)))
       return batch
     },
     confirmed: (message) => batches.get(message)?.result() ?? 0,
@@ -55,10 +55,15 @@ class OneBatch implements Batch {
     this.#total = total
   }
 
+  get isOpen(): boolean {
+    return this.#open > 0
+  }
+
   begin(): void {
     this.#uncounted++
+    this.#total.bytes += DELIVERY_BYTES
     if (this.#open++ > 0) return
-    this.#total.bytes += this.message.body.length + OVERHEAD
+    this.#total.bytes += this.message.body.length
     this.message.large?.hold()
   }
 
@@ -68,8 +73,9 @@ class OneBatch implements Batch {
   }
 
   end(): void {
+    this.#total.bytes -= DELIVERY_BYTES
     if (--this.#open > 0) return
-    this.#total.bytes -= this.message.body.length + OVERHEAD
+    this.#total.bytes -= this.message.body.length
     this.message.large?.letGo()
   }
 

@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, type buildConnector, type Dispatcher } from 'undici'
 import type { Wheel, Tickable } from '../core/wheel.ts'
 import type { LargeBody } from '../core/message.ts'
 import type { Slot, Slots } from './slots.ts'
@@ -39,6 +39,13 @@ export const MAX_ANSWER = 65_536
 const MAX_REDIRECTS = 5
 /** A call that has run for so long gives its slot at its host to the next one. */
 const SLOW_MS = 1_000
+const IDLE_MS = 3_000
+/** A peer may ask for a longer life of idle connections, but not for as long as it likes: each is a descriptor of ours. */
+const MAX_IDLE_MS = 10_000
+/** Answers may come byte by byte: so many pieces are joined, lest each costs many times its size. */
+const MAX_PIECES = 64
+/** What a connection says that the peer had ended before it got our request. */
+const BROKEN = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 const GATHER = 65_536
 const MIB = 1_048_576
 
@@ -47,15 +54,18 @@ const MIB = 1_048_576
  */
 export function createCaller(parts: { connector: unknown; slots: Slots; wheel: Wheel; times: CallTimes }): Caller {
   const { slots, wheel, times } = parts
-  const agent = new Agent({
-    connect: parts.connector as NonNullable<Agent.Options['connect']>,
-    connections: null,
-    pipelining: 1,
-    // Shorter than the five seconds after which common servers end an idle connection, so that the end is ours.
-    keepAliveTimeout: 3_000,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const connector = parts.connector as buildConnector.connector
+  let connects = 0
+  const connect: buildConnector.connector = (options, callback) => {
+    connects++
+    connector(options, callback)
+  }
+  // The times are the calls' own: headersTimeout and bodyTimeout would run beside them.
+  const common = { connect, connections: null, allowH2: false, headersTimeout: 0, bodyTimeout: 0 } as const
+  // Shorter than the five seconds after which common servers end an idle connection, so that the end is mostly ours.
+  const agent = new Agent({ ...common, pipelining: 1, keepAliveTimeout: IDLE_MS, keepAliveMaxTimeout: MAX_IDLE_MS })
+  /** Each of its calls has a connection of its own. */
+  const fresh = new Agent({ ...common, pipelining: 0 })
   const open = new Set<Call>()
   let closed = false
 
@@ -63,7 +73,7 @@ export function createCaller(parts: { connector: unknown; slots: Slots; wheel: W
     call(outgoing, late = () => {}) {
       if (closed) return Promise.resolve({ failure: 'the hub is stopping' })
       return new Promise((resolve) => {
-        const call = new Call(outgoing, { agent, wheel, times, late }, (answer) => {
+        const call = new Call(outgoing, { agent, fresh, connects: () => connects, wheel, times, late }, (answer) => {
           open.delete(call)
           resolve(answer)
         })
@@ -73,14 +83,19 @@ export function createCaller(parts: { connector: unknown; slots: Slots; wheel: W
     },
     async close() {
       closed = true
+      // Those that wait first, or each that ends would begin another.
+      for (const call of open) call.forget()
       for (const call of open) call.end({ failure: 'the hub is stopping' })
-      await agent.destroy()
+      await Promise.all([agent.destroy(), fresh.destroy()])
     },
   }
 }
 
 interface CallParts {
   readonly agent: Agent
+  readonly fresh: Agent
+  /** How many connections have been asked for. */
+  readonly connects: () => number
   readonly wheel: Wheel
   readonly times: CallTimes
   readonly late: () => void
@@ -104,8 +119,11 @@ class Call implements Tickable {
   #location: string | undefined
   #pieces: Buffer[] = []
   #size = 0
-  /** Bytes of a large body that have gone out. */
-  #sent = 0
+  /** When it went out, the last time. */
+  #sentAt = 0
+  /** It went out on a connection that was there, and nothing came back yet. */
+  #onOld = false
+  #retried = false
   #toldLate = false
   #ended = false
 
@@ -137,23 +155,22 @@ class Call implements Tickable {
   tick(now: number): number {
     const { webhookReadTimeout, webhookTotalTimeout } = this.#parts.times
     const total = webhookTotalTimeout + ((this.#outgoing.large?.size ?? 0) / MIB) * 1_000
-    if (now - this.#began >= total) {
-      this.end({ failure: `no answer within ${Math.round(total)} ms` })
+    // A large body has hours; but not for somebody who takes nothing of it.
+    const overAt = Math.min(this.#began + total, this.#heard + webhookTotalTimeout)
+    if (now >= overAt) {
+      this.end({ failure: `no answer within ${Math.round(now - this.#began)} ms` })
       return 0
     }
-    if (now - this.#began >= SLOW_MS) this.#slot?.slow()
+    const slowAt = this.#began + SLOW_MS
+    if (now >= slowAt) this.#slot?.slow(() => this.end({ failure: 'no answer yet, and others wait for its place' }))
     const lateAt = this.#heard + webhookReadTimeout
-    if (now >= lateAt && !this.#toldLate && !this.#isSending()) {
+    if (now >= lateAt && !this.#toldLate) {
       this.#toldLate = true
       this.#parts.late()
     }
-    const next = this.#toldLate ? this.#began + total : Math.min(this.#began + total, Math.max(lateAt, now + 250))
-    return Math.max(1, Math.min(next, now < this.#began + SLOW_MS ? this.#began + SLOW_MS : Infinity) - now)
-  }
-
-  /** While a large body goes out, silence of the other side says nothing. */
-  #isSending(): boolean {
-    return this.#outgoing.large !== undefined && this.#sent < this.#outgoing.large.size
+    if (this.#ended) return 0
+    const next = Math.min(overAt, this.#toldLate ? Infinity : lateAt, now < slowAt ? slowAt : Infinity)
+    return Math.max(1, next - now)
   }
 
   #send(): void {
@@ -162,10 +179,32 @@ class Call implements Tickable {
     const whole = large === undefined && size <= GATHER
     const body = whole ? Buffer.concat(parts, size) : this.#stream()
     const { origin, path, host } = this.#target
+    const { agent, fresh, wheel } = this.#parts
+    this.#sentAt = wheel.now
+    this.#status = 0
+    const isOld = this.#watchConnects()
     try {
-      this.#parts.agent.dispatch({ origin, path, method: 'POST', headers: { ...this.#headers(headers), host, 'content-length': String(size) }, body: body as Buffer }, this)
+      const options = { origin, path, method: 'POST' as const, headers: { ...this.#headers(headers), host, 'content-length': String(size) }, body: body as Buffer }
+      ;(this.#retried ? fresh : agent).dispatch(options, this)
+      isOld()
     } catch (error) {
       this.end({ failure: (error as Error).message })
+    }
+  }
+
+  /**
+   * Finds out whether a request goes out on a connection that was there. Undici connects for the request that it is given,
+   * and does so before `dispatch` returns, or for a body in pieces in the next microtask.
+   */
+  #watchConnects(): () => void {
+    const { connects } = this.#parts
+    const before = connects()
+    this.#onOld = false
+    let later = 0
+    queueMicrotask(() => (later = connects()))
+    return () => {
+      const meanwhile = connects() - before
+      queueMicrotask(() => (this.#onOld = meanwhile === 0 && connects() === later && !this.#retried && this.#status === 0))
     }
   }
 
@@ -179,10 +218,8 @@ class Call implements Tickable {
   async *#stream(): AsyncGenerator<Buffer> {
     yield* this.#outgoing.parts
     if (this.#outgoing.large === undefined) return
-    this.#sent = 0
     for await (const piece of this.#outgoing.large.read()) {
       yield piece
-      this.#sent += piece.length
       this.#heard = this.#parts.wheel.now
     }
   }
@@ -193,9 +230,9 @@ class Call implements Tickable {
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
-    if (status < 200) return
     this.#heard = this.#parts.wheel.now
     this.#status = status
+    if (status < 200) return
     const location = headers['location']
     // The others would make a GET of it, and a GET delivers nothing.
     this.#location = (status === 307 || status === 308) && typeof location === 'string' ? location : undefined
@@ -203,9 +240,11 @@ class Call implements Tickable {
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#heard = this.#parts.wheel.now
-    if (this.#location !== undefined) return
-    this.#pieces.push(chunk)
     this.#size += chunk.length
+    if (this.#location === undefined) {
+      this.#pieces.push(chunk)
+      if (this.#pieces.length === MAX_PIECES) this.#pieces = [Buffer.concat(this.#pieces)]
+    }
     if (this.#size >= MAX_ANSWER) this.#answered()
   }
 
@@ -218,11 +257,22 @@ class Call implements Tickable {
     if (typeof next === 'string') return this.end({ failure: next })
     this.#target = next
     this.#location = undefined
+    this.#size = 0
     this.#send()
   }
 
-  onResponseError(_: unknown, error: Error): void {
-    this.end({ failure: error.message })
+  /**
+   * A peer may end an idle connection just as we send on it. Then nothing of the answer comes, and that at once: the call is
+   * made once more, on a connection of its own. On a new connection, or later, the peer may have taken the message before
+   * it broke off, so that counts as failed.
+   */
+  onResponseError(_: unknown, error: Error & { code?: string }): void {
+    this.#controller = undefined
+    const { wheel } = this.#parts
+    const again = this.#onOld && !this.#ended && this.#status === 0 && BROKEN.has(error.code ?? '') && wheel.now - this.#sentAt < SLOW_MS
+    if (!again) return this.end({ failure: error.message })
+    this.#retried = true
+    this.#send()
   }
 
   #answered(): void {

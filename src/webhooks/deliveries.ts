@@ -5,9 +5,9 @@ import type { Registration } from '../core/registry.ts'
 import { topicToBytes, type Topic } from '../core/topic.ts'
 import type { Checker } from '../protocol/lonelyps/authorization.ts'
 import { claims } from '../protocol/lonelyps/claims.ts'
-import { encodeReceivePrefix, reprDigest } from '../protocol/lonelyps/requests.ts'
+import { encodeReceivePrefix, reprDigest as reprDigestOf } from '../protocol/lonelyps/requests.ts'
 import { parseReceiveAnswer } from '../protocol/lonelyps/responses.ts'
-import type { Batch, Batches } from './batches.ts'
+import { DELIVERY_BYTES, type Batch, type Batches } from './batches.ts'
 import type { Caller } from './caller.ts'
 import type { Lanes } from './lanes.ts'
 import type { Prover } from './signing.ts'
@@ -18,6 +18,8 @@ export type Outcome =
   | { readonly type: 'confirmed'; readonly receivers: number }
   /** The url wants no more of this registration. */
   | { readonly type: 'unsubscribe' }
+  /** Nothing was sent: the registration went while its message waited. */
+  | { readonly type: 'gone' }
   | { readonly type: 'failed'; readonly why: string }
 
 export interface DeliveryEvents {
@@ -30,14 +32,24 @@ const IDENTIFIER_BYTES = 8
 const AT_ONCE = 64
 const NO_TRACING = Buffer.alloc(0)
 
+/** What all deliveries of one message have in common. */
+interface Form {
+  readonly topic: Buffer
+  readonly sha512: Buffer
+  readonly reprDigest: string
+}
+
 /**
  * Sends messages to urls as receive webhooks (lonelyps, section 2.4): those of one topic to one registration one after the
  * other, so that their order is the hub's; all others beside each other.
+ * @param parts.share bytes of messages that may wait for one registration, its first not counted: one that hangs must not
+ *   take the memory that the others' messages need
  */
 export function createDeliveries(parts: {
   caller: Caller
   lanes: Lanes
   batches: Batches
+  share: number
   prover: Prover
   checker: Checker
   clock: Clock
@@ -46,9 +58,11 @@ export function createDeliveries(parts: {
   isThere: (id: number) => boolean
   events: DeliveryEvents
 }): { deliver(registration: Registration, message: Message): void; readonly open: number; idle(): Promise<void> } {
-  const { caller, lanes, batches, prover, checker, clock, randomBytes, isThere, events } = parts
+  const { caller, lanes, batches, share, prover, checker, clock, randomBytes, isThere, events } = parts
   const targets = new WeakMap<Registration, Target | string>()
-  const digests = new WeakMap<Message, Buffer>()
+  const forms = new WeakMap<Message, Form>()
+  /** Bytes that wait for each registration. */
+  const held = new Map<number, number>()
   const starting: (() => void)[] = []
   let inTurn = 0
   let open = 0
@@ -60,10 +74,13 @@ export function createDeliveries(parts: {
     return target
   }
 
-  function digestOf(message: Message): Buffer {
-    let digest = message.sha512 ?? digests.get(message)
-    if (digest === undefined) digests.set(message, (digest = createHash('sha512').update(message.body).digest()))
-    return digest
+  function formOf(message: Message): Form {
+    let form = forms.get(message)
+    if (form === undefined) {
+      const sha512 = message.sha512 ?? createHash('sha512').update(message.body).digest()
+      forms.set(message, (form = { topic: topicToBytes(message.topic), sha512, reprDigest: reprDigestOf(sha512) }))
+    }
+    return form
   }
 
   /** At once while the turn is young, else in the order asked, some in each turn. */
@@ -83,20 +100,23 @@ export function createDeliveries(parts: {
   }
 
   function deliver(registration: Registration, message: Message): void {
-    const batch = batches.of(message)
-    const target = targetOf(registration)
     const began = clock.monotonic()
-    const refused = batch === undefined ? 'too much is on its way' : typeof target === 'string' ? target : undefined
-    if (batch === undefined || typeof target === 'string') {
-      return settle(registration, message.topic, { type: 'failed', why: refused as string }, began)
-    }
+    const refuse = (why: string): void => settle(registration, message.topic, { type: 'failed', why }, began)
+    const target = targetOf(registration)
+    if (typeof target === 'string') return refuse(target)
+    const before = held.get(registration.id) ?? 0
+    const bytes = before + message.body.length + DELIVERY_BYTES
+    if (before > 0 && bytes > share) return refuse('too much waits for this url')
+    const batch = batches.of(message)
+    if (batch === undefined) return refuse('too much is on its way')
     batch.begin()
     open++
+    held.set(registration.id, bytes)
     const run = (next: () => void): void => soon(() => void send(registration, target, batch, began, next))
     if (lanes.enter(`${registration.id}:${message.topic}`, run)) return
     batch.count(0)
-    settle(registration, message.topic, { type: 'failed', why: 'too many messages wait for this url' }, began)
-    ended(batch)
+    refuse('too many messages wait for this url')
+    ended(registration, batch)
   }
 
   async function send(registration: Registration, target: Target, batch: Batch, began: number, next: () => void): Promise<void> {
@@ -110,20 +130,19 @@ export function createDeliveries(parts: {
     const outcome = await attempt(registration, target, batch.message, () => count(0)).catch((error: Error): Outcome => ({ type: 'failed', why: error.message }))
     settle(registration, batch.message.topic, outcome, began)
     count(outcome.type === 'confirmed' ? outcome.receivers : 0)
-    ended(batch)
+    ended(registration, batch)
   }
 
   async function attempt(registration: Registration, target: Target, message: Message, late: () => void): Promise<Outcome> {
     // What waited may have waited for longer than its registration was there.
-    if (!isThere(registration.id)) return { type: 'failed', why: 'the registration is gone' }
-    const topic = topicToBytes(message.topic)
+    if (!isThere(registration.id)) return { type: 'gone' }
+    const { topic, sha512, reprDigest } = formOf(message)
     const identifier = randomBytes(IDENTIFIER_BYTES)
-    const sha512 = digestOf(message)
     const length = message.large?.size ?? message.body.length
     const authorization = prover(claims.receive({ url: target.signed, topic, identifier, sha512, tracing: NO_TRACING }))
     const headers = {
       'Content-Type': 'application/octet-stream',
-      'Repr-Digest': reprDigest(sha512),
+      'Repr-Digest': reprDigest,
       ...(authorization !== undefined && { Authorization: authorization }),
     }
     const prefix = encodeReceivePrefix({ tracing: NO_TRACING, topic, identifier, length: BigInt(length) })
@@ -145,7 +164,10 @@ export function createDeliveries(parts: {
     events.settled(registration, topic, outcome, (clock.monotonic() - began) / 1_000)
   }
 
-  function ended(batch: Batch): void {
+  function ended({ id }: Registration, batch: Batch): void {
+    const left = (held.get(id) as number) - batch.message.body.length - DELIVERY_BYTES
+    if (left > 0) held.set(id, left)
+    else held.delete(id)
     batch.end()
     if (--open > 0) return
     for (const tell of toldIdle) tell()

@@ -22,10 +22,10 @@ export interface NoticePolicy {
 
 export const NOTICE_POLICY: NoticePolicy = { factor: 1, base: 2, most: 10, constant: 1, jitter: 2, retries: 20 }
 
-/** Milliseconds until a notice that was sent `attempts` times in vain is sent again; `undefined` for never. */
+/** Whole milliseconds until a notice that was sent `attempts` times in vain is sent again; `undefined` for never. */
 export function delayOf(policy: NoticePolicy, attempts: number, random: Random): number | undefined {
   if (attempts >= policy.retries) return undefined
-  return 1_000 * (policy.factor * policy.base ** Math.min(policy.most, attempts) + policy.constant + random.next() * policy.jitter)
+  return Math.round(1_000 * (policy.factor * policy.base ** Math.min(policy.most, attempts) + policy.constant + random.next() * policy.jitter))
 }
 
 /** Tells recovery urls that something was missed. */
@@ -36,7 +36,10 @@ export interface Notices {
   stop(): Promise<void>
 }
 
+/** Notices that are written at once, and that are claimed at once. */
 const AT_ONCE = 64
+/** Notices that are being sent; what is due beyond them waits until one has been answered, or is late. */
+const MOST_SENDING = 256
 const NO_TRACING = Buffer.alloc(0)
 
 /**
@@ -57,10 +60,16 @@ export function createNotices(parts: {
   failed: (error: unknown) => void
 }): Notices {
   const { registry, caller, prover, checker, clock, random, policy, interval, lock, failed } = parts
-  /** What is to be written, the newest of each registration, and what is being written. */
+  /** What is to be written, the newest of each registration. */
   const unwritten = new Map<number, { topic: Topic; dueAt: number }>()
+  /** When the first notice of each registration that waits was to be due. */
+  const firstDue = new Map<number, number>()
+  const sending = new Set<Promise<void>>()
   let writing: Promise<void> | undefined
+  let broken = false
   let sweeping: Promise<void> | undefined
+  let inTurn = 0
+  let room = (): void => {}
   let cancel = (): void => {}
   let stopped = true
 
@@ -68,55 +77,88 @@ export function createNotices(parts: {
     if (registration.recovery === undefined) return
     const delay = delayOf(policy, 0, random)
     if (delay === undefined) return
-    unwritten.set(registration.id, { topic, dueAt: clock.now() + delay })
-    write()
+    const now = clock.now()
+    // A newer miss does not put the notice off, or one that fails every second would never be told of.
+    const dueAt = Math.min(firstDue.get(registration.id) ?? Infinity, now + delay)
+    firstDue.set(registration.id, dueAt)
+    unwritten.set(registration.id, { topic, dueAt })
+    if (!broken) write()
   }
 
   /** One write for each registration at a time, however fast its deliveries fail. */
   function write(): void {
-    writing ??= (async () => {
-      while (unwritten.size > 0) {
-        const some = [...unwritten].slice(0, AT_ONCE)
-        for (const [id] of some) unwritten.delete(id)
-        const done = await Promise.allSettled(some.map(([id, notice]) => registry.postpone({ id, attempts: 0, ...notice })))
-        const broken = done.findIndex(({ status }) => status === 'rejected')
-        if (broken === -1) continue
-        // It is tried again at the next sweep; what has come since then is newer.
-        some.forEach(([id, notice], i) => {
-          if (done[i]?.status === 'rejected' && !unwritten.has(id)) unwritten.set(id, notice)
-        })
-        failed((done[broken] as PromiseRejectedResult).reason)
-        break
-      }
+    writing ??= writeAll().finally(() => {
       writing = undefined
-    })()
+    })
   }
 
-  async function sweep(): Promise<void> {
-    if (unwritten.size > 0) write()
-    for (;;) {
-      const due = await registry.claim(clock.now(), lock, AT_ONCE)
-      await Promise.all(due.map(send))
-      if (due.length < AT_ONCE || stopped) return
+  async function writeAll(): Promise<void> {
+    broken = false
+    while (unwritten.size > 0 && !broken) {
+      const some = [...unwritten].slice(0, AT_ONCE)
+      for (const [id] of some) unwritten.delete(id)
+      const done = await Promise.allSettled(some.map(([id, notice]) => registry.postpone({ id, attempts: 0, ...notice })))
+      for (const [i, [id, notice]] of some.entries()) {
+        const one = done[i]
+        if (one?.status !== 'rejected') continue
+        // It is tried again at the next sweep; what has come since then is newer.
+        if (!unwritten.has(id)) unwritten.set(id, notice)
+        if (!broken) failed(one.reason)
+        broken = true
+      }
     }
   }
 
-  async function send(notice: ClaimedNotice): Promise<void> {
-    const ok = await attempt(notice)
-    if (stopped && !ok) return
+  async function sweep(): Promise<void> {
+    // Others may have sent what we know of; then the next miss begins anew.
+    const old = clock.now() - 2 * interval
+    for (const [id, dueAt] of firstDue) if (dueAt < old) firstDue.delete(id)
+    if (unwritten.size > 0) write()
+    for (;;) {
+      while (inTurn >= MOST_SENDING && !stopped) await new Promise<void>((resolve) => (room = resolve))
+      if (stopped) return
+      const due = await registry.claim(clock.now(), lock, AT_ONCE)
+      for (const notice of due) begin(notice)
+      if (due.length < AT_ONCE) return
+    }
+  }
+
+  function begin(notice: ClaimedNotice): void {
+    firstDue.delete(notice.id)
+    let counted = true
+    inTurn++
+    const done = (): void => {
+      if (!counted) return
+      counted = false
+      inTurn--
+      room()
+    }
+    const sent = send(notice, done).catch(failed).finally(() => {
+      done()
+      sending.delete(sent)
+    })
+    sending.add(sent)
+  }
+
+  async function send(notice: ClaimedNotice, late: () => void): Promise<void> {
+    const ok = await attempt(notice, late).catch(() => false)
+    // What we have cut off ourselves is left as it was, for whoever comes next.
+    if (stopped && !ok) return registry.settle(notice, { attempts: notice.attempts, dueAt: notice.dueAt })
     const attempts = notice.attempts + 1
     const delay = ok ? undefined : delayOf(policy, attempts, random)
     await registry.settle(notice, delay === undefined ? undefined : { attempts, dueAt: clock.now() + delay })
   }
 
-  async function attempt({ registration, topic: name }: ClaimedNotice): Promise<boolean> {
+  /** Whether there is nothing left to tell. */
+  async function attempt({ registration, topic: name }: ClaimedNotice, late: () => void): Promise<boolean> {
     const target = parseTarget(registration.recovery ?? '')
-    if (typeof target === 'string') return false
+    // There is nobody to tell, today or later.
+    if (typeof target === 'string') return true
     const topic = topicToBytes(name)
     const url = target.signed
     const authorization = prover(claims.missed({ url, topic, tracing: NO_TRACING }))
     const headers = { 'Content-Type': 'application/octet-stream', ...(authorization !== undefined && { Authorization: authorization }) }
-    const answer = await caller.call({ target, headers, parts: [encodeMissed({ tracing: NO_TRACING, topic })] })
+    const answer = await caller.call({ target, headers, parts: [encodeMissed({ tracing: NO_TRACING, topic })] }, late)
     if ('failure' in answer) return false
     const parsed = parseConfirmMissed(answer.body)
     if (parsed === undefined) return false
@@ -140,8 +182,11 @@ export function createNotices(parts: {
     async stop() {
       stopped = true
       cancel()
-      await writing
+      room()
       await sweeping
+      await Promise.all(sending)
+      if (unwritten.size > 0) write()
+      await writing
     },
   }
 }

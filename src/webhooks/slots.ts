@@ -1,7 +1,11 @@
 /** A place for one call. */
 export interface Slot {
-  /** The call takes long: it stays, but others of its host need not wait for it any more. Once. */
-  slow(): void
+  /**
+   * The call takes long: it stays, but others of its host need not wait for it any more. `giveUp` is called at most once,
+   * when slow calls have taken more than half of all places and somebody waits for one; it MUST release. Only the first
+   * call of `slow` counts.
+   */
+  slow(giveUp: () => void): void
   /** The call is over. Once. */
   release(): void
 }
@@ -14,38 +18,54 @@ export interface Slots {
   take(host: string, start: (slot: Slot) => void): () => void
 }
 
+/** `start` is undefined once it has begun or was taken back. */
+interface Wish {
+  start: ((slot: Slot) => void) | undefined
+}
+
 interface Host {
   /** Calls that count: those that do not take long. */
   quick: number
-  readonly waiting: Set<(slot: Slot) => void>
+  /** In the order asked for, from `first` on. Not a Set: to find its first entry takes the longer, the more were taken out before. */
+  wishes: Wish[]
+  first: number
+  /** Wishes that still stand. */
+  waiting: number
 }
 
 /**
  * Hosts that have somebody waiting take turns, so that a host with many calls does not keep the others from theirs. A call
- * that takes long gives its place at its host to the next: one hanging URL must not delay its neighbours.
+ * that takes long gives its place at its host to the next: one hanging URL must not delay its neighbours. And slow calls
+ * keep no more than half of all places from those who wait, or some thousand hanging URLs would stop everybody; the oldest
+ * of them gives up first.
  */
 export function createSlots(bounds: { total: number; perHost: number }): Slots {
   const hosts = new Map<string, Host>()
   /** Those that have a free place and somebody waiting, in turn. */
   const ready = new Set<string>()
+  /** What ends each of the slow calls, the oldest first. */
+  const slowOnes = new Set<() => void>()
   let running = 0
   let waiting = 0
+  /** Calls end and begin while others are given places: deep in one another they would overflow the stack. */
+  let placing = false
 
   function hostOf(name: string): Host {
     let host = hosts.get(name)
-    if (host === undefined) hosts.set(name, (host = { quick: 0, waiting: new Set() }))
+    if (host === undefined) hosts.set(name, (host = { quick: 0, wishes: [], first: 0, waiting: 0 }))
     return host
   }
 
   function mark(name: string, host: Host): void {
-    if (host.waiting.size > 0 && host.quick < bounds.perHost) ready.add(name)
+    if (host.waiting > 0 && host.quick < bounds.perHost) ready.add(name)
     else ready.delete(name)
-    if (host.waiting.size === 0 && host.quick === 0) hosts.delete(name)
+    if (host.waiting === 0 && host.quick === 0) hosts.delete(name)
   }
 
   function slotOf(name: string, host: Host): Slot {
     let counted = true
     let held = true
+    let last: (() => void) | undefined
     const giveBack = (): void => {
       if (!counted) return
       counted = false
@@ -53,8 +73,10 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
       mark(name, host)
     }
     return {
-      slow() {
-        if (!held) return
+      slow(giveUp) {
+        if (!held || last !== undefined) return
+        last = (): void => giveUp()
+        slowOnes.add(last)
         giveBack()
         next()
       },
@@ -62,6 +84,7 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
         if (!held) return
         held = false
         running--
+        if (last !== undefined) slowOnes.delete(last)
         giveBack()
         next()
       },
@@ -75,17 +98,52 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
     start(slotOf(name, host))
   }
 
+  function makeRoom(): boolean {
+    if (slowOnes.size <= bounds.total / 2) return false
+    const [oldest] = slowOnes as Set<() => void>
+    slowOnes.delete(oldest as () => void)
+    oldest?.()
+    return running < bounds.total
+  }
+
   function next(): void {
+    if (placing) return
+    placing = true
+    try {
+      place()
+    } finally {
+      placing = false
+    }
+  }
+
+  function place(): void {
     for (const name of ready) {
-      if (running >= bounds.total) return
+      if (running >= bounds.total && !makeRoom()) return
       const host = hosts.get(name) as Host
-      const [start] = host.waiting as Set<(slot: Slot) => void>
       // To the end of the queue of hosts; `mark` puts it back when it still has a place and a wish.
       ready.delete(name)
-      host.waiting.delete(start as (slot: Slot) => void)
-      waiting--
-      begin(name, host, start as (slot: Slot) => void)
+      begin(name, host, takeFirst(host))
     }
+  }
+
+  function takeFirst(host: Host): (slot: Slot) => void {
+    for (;;) {
+      const wish = host.wishes[host.first++] as Wish
+      if (host.first > 64 && host.first * 2 > host.wishes.length) {
+        host.wishes = host.wishes.slice(host.first)
+        host.first = 0
+      }
+      const { start } = wish
+      if (start === undefined) continue
+      granted(host, wish)
+      return start
+    }
+  }
+
+  function granted(host: Host, wish: Wish): void {
+    wish.start = undefined
+    host.waiting--
+    waiting--
   }
 
   return {
@@ -93,18 +151,19 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
     get waiting() { return waiting },
     take(name, start) {
       const host = hostOf(name)
-      if (running < bounds.total && host.quick < bounds.perHost && host.waiting.size === 0) {
+      if (running < bounds.total && host.quick < bounds.perHost && host.waiting === 0) {
         begin(name, host, start)
         return () => {}
       }
-      // A wish of its own each, though two may be the same function.
-      const wish = (slot: Slot): void => start(slot)
-      host.waiting.add(wish)
+      const wish: Wish = { start }
+      host.wishes.push(wish)
+      host.waiting++
       waiting++
       mark(name, host)
+      next()
       return () => {
-        if (!host.waiting.delete(wish)) return
-        waiting--
+        if (wish.start === undefined) return
+        granted(host, wish)
         mark(name, host)
       }
     },

@@ -38,6 +38,8 @@ export interface Webhooks extends Transport, Confirmations {
 }
 
 const NAME = 'webhooks'
+/** One registration may keep so many-th a part of the memory for messages. */
+const SHARES = 8
 
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { kit, registry, random, randomBytes, checker, events } = options
@@ -52,19 +54,45 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     registry, caller, prover, checker, clock, random, policy: options.policy,
     interval: limits.missedInterval, lock: limits.webhookTotalTimeout + 5_000, failed: events.registry,
   })
-  const deliveries = createDeliveries({ caller, lanes, batches, prover, checker, clock, randomBytes, isThere: (id) => index?.has(id) === true, events: { settled } })
+  const deliveries = createDeliveries({
+    caller, lanes, batches, prover, checker, clock, randomBytes,
+    share: limits.maxWebhookBytes / SHARES,
+    isThere: (id) => index?.has(id) === true && !leaving.has(id),
+    events: { settled },
+  })
+  /** Registrations that are being taken away: what waits for them is not sent, though the registry still has them. */
+  const leaving = new Set<number>()
   let index: RegistrationIndex | undefined
+  let stopping: Promise<void> | undefined
 
   function settled(registration: Registration, topic: Topic, outcome: Outcome, seconds: number): void {
     switch (outcome.type) {
       case 'confirmed': return meter.delivered(NAME, 1, seconds)
-      case 'unsubscribe': return void registry.removeId(registration.id).catch(events.registry)
+      case 'gone': return
+      case 'unsubscribe': return takeAway(registration)
       case 'failed':
         meter.failed(NAME)
         events.failed(registration, topic, outcome.why)
         return notices.missed(registration, topic)
       default: return outcome satisfies never
     }
+  }
+
+  function takeAway({ id }: Registration): void {
+    if (leaving.has(id)) return
+    leaving.add(id)
+    void registry.removeId(id).catch(events.registry).then(() => leaving.delete(id))
+  }
+
+  async function stop(index: RegistrationIndex, deadline: AbortSignal): Promise<void> {
+    const over = Promise.withResolvers<void>()
+    if (deadline.aborted) over.resolve()
+    else deadline.addEventListener('abort', () => over.resolve(), { once: true })
+    await Promise.race([deliveries.idle(), over.promise])
+    await caller.close()
+    await deliveries.idle()
+    await notices.stop()
+    index.close()
   }
 
   return {
@@ -78,15 +106,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       notices.start()
     },
     async stop(deadline) {
-      if (index === undefined) return
-      const over = Promise.withResolvers<void>()
-      if (deadline.aborted) over.resolve()
-      else deadline.addEventListener('abort', () => over.resolve(), { once: true })
-      await Promise.race([deliveries.idle(), over.promise])
-      await caller.close()
-      await deliveries.idle()
-      await notices.stop()
-      index.close()
+      if (index !== undefined) await (stopping ??= stop(index, deadline))
     },
   }
 }
