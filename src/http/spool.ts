@@ -35,6 +35,9 @@ export interface Spool {
 
 const PIECE = 131_072
 
+/** Where nobody lets go of a body, its file stays open; to be collected while it is, Node lets end the process. */
+const opened = new Set<FileHandle>()
+
 /**
  * A spool in a folder, which is made when it is first needed. Each file loses its name as soon as it is open, so that a
  * process that is killed leaves nothing behind; where the system does not allow that, leftovers go at the next start.
@@ -60,6 +63,7 @@ export function createSpool(folder: string, maxBytes: number): Spool {
     const handle = await open(path, 'wx+', 0o600).catch((error: unknown) => {
       throw full(error)
     })
+    opened.add(handle)
     const named = await unlink(path).then(() => false, () => true)
     return file(handle, named ? path : undefined)
   }
@@ -72,6 +76,7 @@ export function createSpool(folder: string, maxBytes: number): Spool {
     function letGo(): void {
       if (--holders !== 0) return
       bytes -= size
+      opened.delete(handle)
       void handle.close().catch(() => {}).then(() => (path === undefined ? undefined : unlink(path).catch(() => {})))
     }
 

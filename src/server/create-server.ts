@@ -105,7 +105,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
 
   const lonelyps = options.lonelyps ? composeLonelyps(options, kit, logger, listeners) : undefined
 
-  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.webhooks, lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
+  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
   const routes: Route[] = [
     ...(lonelyps === undefined ? [] : [lonelyps.transport.route]),
     ...(options.sse ? [sse.route] : []),
@@ -128,6 +128,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   let sweep = (): void => {}
 
   async function start(): Promise<void> {
+    await lonelyps?.webhooks.start(hub)
     for (const transport of transports) await transport.start(hub)
     if (options.pinghub) stats.start()
     const again = (): void => {
@@ -169,6 +170,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
+    // Last, because what came in until now has webhooks to go out.
+    await lonelyps?.webhooks.stop(deadline.signal)
     await lonelyps?.close()
     hub.stop()
     embedded.stop()

@@ -38,7 +38,7 @@ export interface Caller {
 export const MAX_ANSWER = 65_536
 const MAX_REDIRECTS = 5
 /** A call that has run for so long gives its slot at its host to the next one. */
-const SLOW_MS = 1_000
+const SLOW_MS = 250
 const IDLE_MS = 3_000
 /** A peer may ask for a longer life of idle connections, but not for as long as it likes: each is a descriptor of ours. */
 const MAX_IDLE_MS = 10_000

@@ -26,6 +26,7 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
   const intake = createIntake(options.spool, kit.limits)
   let hub: HubPort | undefined
   let open = false
+  const calls = new Set<Promise<void>>()
 
   const parts: EndpointParts = {
     ...options,
@@ -60,7 +61,8 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
     const identity: Identity = { kind: lets === 'signed' ? 'signed' : 'anonymous', local: peer.local, address: peer.address }
     const { authorization } = message.headers
     const call: Call = { request, message, response, authorization, accepted: undefined, identity, hub }
-    endpoint(call).catch((error: unknown) => refuse(error, call))
+    const answered = endpoint(call).catch((error: unknown) => refuse(error, call)).finally(() => calls.delete(answered))
+    calls.add(answered)
   }
 
   async function refuse(error: unknown, call: Call): Promise<void> {
@@ -81,8 +83,13 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
       hub = port
       open = true
     },
-    async stop() {
+    async stop(deadline) {
       open = false
+      const over = Promise.withResolvers<void>()
+      if (deadline.aborted) over.resolve()
+      else deadline.addEventListener('abort', () => over.resolve(), { once: true })
+      // Who was let in has an answer to come, within the time that there is.
+      await Promise.race([Promise.allSettled(calls), over.promise])
     },
   }
 }
