@@ -162,11 +162,12 @@ class Call implements Tickable {
       return 0
     }
     const slowAt = this.#began + SLOW_MS
-    if (now >= slowAt) this.#slot?.slow(() => this.end({ failure: 'no answer yet, and others wait for its place' }))
+    if (now >= slowAt) this.#slot?.slow()
     const lateAt = this.#heard + webhookReadTimeout
     if (now >= lateAt && !this.#toldLate) {
       this.#toldLate = true
       this.#parts.late()
+      this.#slot?.late(() => this.end({ failure: 'no answer yet, and others wait for its place' }))
     }
     if (this.#ended) return 0
     const next = Math.min(overAt, this.#toldLate ? Infinity : lateAt, now < slowAt ? slowAt : Infinity)

@@ -1,11 +1,12 @@
 /** A place for one call. */
 export interface Slot {
+  /** The call takes long: it stays, but others of its host need not wait for it any more. */
+  slow(): void
   /**
-   * The call takes long: it stays, but others of its host need not wait for it any more. `giveUp` is called at most once,
-   * when slow calls have taken more than half of all places and somebody waits for one; it MUST release. Only the first
-   * call of `slow` counts.
+   * Nobody waits for its answer any more. `giveUp` is called at most once, when late calls have taken more than half of all
+   * places and somebody waits for one; it MUST release. Only the first call of `late` counts.
    */
-  slow(giveUp: () => void): void
+  late(giveUp: () => void): void
   /** The call is over. Once. */
   release(): void
 }
@@ -35,16 +36,16 @@ interface Host {
 
 /**
  * Hosts that have somebody waiting take turns, so that a host with many calls does not keep the others from theirs. A call
- * that takes long gives its place at its host to the next: one hanging URL must not delay its neighbours. And slow calls
+ * that takes long gives its place at its host to the next: one hanging URL must not delay its neighbours. And late calls
  * keep no more than half of all places from those who wait, or some thousand hanging URLs would stop everybody; the oldest
- * of them gives up first.
+ * of them gives up first. Only late ones: where the machine itself is slow, all calls are.
  */
 export function createSlots(bounds: { total: number; perHost: number }): Slots {
   const hosts = new Map<string, Host>()
   /** Those that have a free place and somebody waiting, in turn. */
   const ready = new Set<string>()
-  /** What ends each of the slow calls, the oldest first. */
-  const slowOnes = new Set<() => void>()
+  /** What ends each of the late calls, the oldest first. */
+  const lateOnes = new Set<() => void>()
   let running = 0
   let waiting = 0
   /** Calls end and begin while others are given places: deep in one another they would overflow the stack. */
@@ -73,18 +74,22 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
       mark(name, host)
     }
     return {
-      slow(giveUp) {
+      slow() {
+        if (!held || !counted) return
+        giveBack()
+        next()
+      },
+      late(giveUp) {
         if (!held || last !== undefined) return
         last = (): void => giveUp()
-        slowOnes.add(last)
-        giveBack()
+        lateOnes.add(last)
         next()
       },
       release() {
         if (!held) return
         held = false
         running--
-        if (last !== undefined) slowOnes.delete(last)
+        if (last !== undefined) lateOnes.delete(last)
         giveBack()
         next()
       },
@@ -99,9 +104,9 @@ export function createSlots(bounds: { total: number; perHost: number }): Slots {
   }
 
   function makeRoom(): boolean {
-    if (slowOnes.size <= bounds.total / 2) return false
-    const [oldest] = slowOnes as Set<() => void>
-    slowOnes.delete(oldest as () => void)
+    if (lateOnes.size <= bounds.total / 2) return false
+    const [oldest] = lateOnes as Set<() => void>
+    lateOnes.delete(oldest as () => void)
     oldest?.()
     return running < bounds.total
   }
