@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net'
 /** What a measured server says to the bench, over the channel that `node:child_process` opens. */
 export type FromServer = { ready: number } | { usage: Usage }
 
-/** What a process has used up: CPU seconds since its start, and bytes of memory now. */
+/** What a process has used up: CPU seconds since its start, and bytes of memory now and at the most. */
 export interface Usage {
   readonly cpu: number
   readonly rss: number
+  readonly peak: number
 }
 
 /**
@@ -16,7 +17,8 @@ export interface Usage {
 export function listening(port: AddressInfo['port']): void {
   process.on('message', () => {
     const { user, system } = process.cpuUsage()
-    process.send?.({ usage: { cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() } } satisfies FromServer)
+    const peak = process.resourceUsage().maxRSS * 1024
+    process.send?.({ usage: { cpu: (user + system) / 1e6, rss: process.memoryUsage.rss(), peak } } satisfies FromServer)
   })
   process.on('disconnect', () => process.exit(0))
   process.send?.({ ready: port } satisfies FromServer)

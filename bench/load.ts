@@ -1,5 +1,8 @@
 import { loadFanOut } from './load/fan-out.ts'
+import { loadHanging } from './load/hanging.ts'
+import { loadHuge } from './load/huge.ts'
 import { loadIdle } from './load/idle.ts'
+import { loadNotify } from './load/notify.ts'
 import { loadPost } from './load/post.ts'
 import type { FromLoad, Report, Task } from './task.ts'
 
@@ -21,6 +24,9 @@ function run(port: number, task: Task): Promise<void> {
     case 'fan-out': return loadFanOut(port, task, report)
     case 'post': return loadPost(port, task, report)
     case 'idle': return loadIdle(port, task, report)
+    case 'notify': return loadNotify(port, task, report)
+    case 'hanging': return loadHanging(port, task, report)
+    case 'huge': return loadHuge(port, task, report)
     default: return task satisfies never
   }
 }

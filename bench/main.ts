@@ -1,18 +1,23 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describeMachine, openFiles, pinning, versions } from './machine.ts'
+import { describeMachine, openFiles, pinning, versions, type Pinning } from './machine.ts'
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
 import { ROWS } from './rows.ts'
 import { median, medians, ratios, renderTable, type RowFigures } from './table.ts'
+import { parseWebhookOptions } from './webhook-options.ts'
+import { benchWebhooks } from './webhooks.ts'
 
 const SERVERS = { ours: 'hub.ts', peer: 'peers/ws-loop.ts' } as const
 /** Files that a server has open beside its connections, with some to spare. */
 const SPARE_FILES = 200
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
 
-const parsed = parseOptions(process.argv.slice(2))
+const args = process.argv.slice(2)
+const parsed = args[0] === 'webhooks'
+  ? startable(parseWebhookOptions(args.slice(1)), (options) => withPinning((pinned, notes) => benchWebhooks(options, pinned, notes, RESULTS)))
+  : startable(parseOptions(args), bench)
 if ('help' in parsed) process.stdout.write(parsed.help)
 else if ('problems' in parsed) {
   for (const problem of parsed.problems) process.stderr.write(`bench: ${problem}\n`)
@@ -20,21 +25,33 @@ else if ('problems' in parsed) {
   process.exitCode = 2
 } else {
   try {
-    await bench(parsed)
+    await parsed.start()
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`)
     process.exitCode = 1
   }
 }
 
+function startable<T extends object>(options: T | { help: string } | { problems: string[] }, start: (options: T) => Promise<void>): { start(): Promise<void> } | { help: string } | { problems: string[] } {
+  return 'help' in options || 'problems' in options ? options : { start: () => start(options) }
+}
+
+/** Tells where server and load run. */
+function withPinning<T>(run: (pinned: Pinning | undefined, notes: string[]) => T): T {
+  const cores = pinning()
+  const pinned = typeof cores === 'string' ? undefined : cores
+  return run(pinned, [pinned === undefined
+    ? `Server and load are not pinned to cores, because ${cores as string}: they may get in each other's way.`
+    : `The server is pinned to core ${pinned.server}, the load to core ${pinned.load}.`])
+}
+
 async function bench(wanted: BenchOptions): Promise<void> {
   const notes: string[] = []
   const options = withinOpenFiles(wanted, notes)
-  const cores = pinning()
-  const pinned = typeof cores === 'string' ? undefined : cores
-  notes.push(pinned === undefined
-    ? `Server and load are not pinned to cores, because ${cores as string}: they may get in each other's way.`
-    : `The server is pinned to core ${pinned.server}, the load to core ${pinned.load}.`)
+  const pinned = withPinning((cores, [note = '']) => {
+    notes.push(note)
+    return cores
+  })
 
   const flags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`]
   const all = new Map(options.rows.map((name) => [name, { ours: [] as Measurement[], peer: [] as Measurement[] }]))

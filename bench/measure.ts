@@ -1,7 +1,7 @@
 import type { Usage } from './child.ts'
 import { busySeconds, type Pinning } from './machine.ts'
-import { runLoad, startServer } from './processes.ts'
-import type { Task } from './task.ts'
+import { runLoad, startServer, type MeasuredServer } from './processes.ts'
+import type { Seen, Task } from './task.ts'
 
 /** One measurement. What a row does not measure is undefined. */
 export interface Figures {
@@ -26,9 +26,18 @@ interface Look extends Usage {
   readonly busy: number
 }
 
-/** Starts a fresh server, loads it, and ends it. */
-export async function measure(file: string, task: Task, pinning: Pinning | undefined, nodeFlags: readonly string[] = []): Promise<Measurement> {
-  await using server = await startServer(file, pinning?.server, nodeFlags)
+/** What one run of the load has shown: what the generator saw, and what the server used meanwhile. */
+export interface Observed {
+  readonly seen: Seen
+  readonly before: Usage
+  readonly after: Usage
+  /** CPU seconds of the server, all its threads. */
+  readonly used: number
+  readonly loads: Pick<Measurement, 'serverLoad' | 'generatorLoad' | 'elsewhere'>
+}
+
+/** Loads a server that is there, and looks at it when the counting begins and when it ends. */
+export async function observe(server: MeasuredServer, task: Task, pinning: Pinning | undefined): Promise<Observed> {
   const looks: Look[] = []
   const seen = await runLoad(server.port, task, pinning?.load, async () => {
     looks.push({ ...(await server.usage()), busy: busySeconds() })
@@ -40,6 +49,13 @@ export async function measure(file: string, task: Task, pinning: Pinning | undef
     generatorLoad: seen.cpu / seen.seconds,
     elsewhere: Math.max(0, (after.busy - before.busy - used - seen.cpu) / seen.seconds),
   }
+  return { seen, before, after, used, loads }
+}
+
+/** Starts a fresh server, loads it, and ends it. */
+export async function measure(file: string, task: Task, pinning: Pinning | undefined, nodeFlags: readonly string[] = []): Promise<Measurement> {
+  await using server = await startServer(file, pinning?.server, nodeFlags)
+  const { seen, before, after, used, loads } = await observe(server, task, pinning)
   if (task.kind === 'idle') return { ...loads, kib: (after.rss - before.rss) / 1024 / seen.count }
   return {
     ...loads,

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { FromServer, Usage } from './child.ts'
 import { read } from './machine.ts'
@@ -11,8 +12,8 @@ const TICKS_PER_SECOND = 100
 const KIB = 1024
 
 /** Starts a file of the bench as a process of its own, on one core if one is given. It ends when it is let go of. */
-function start(file: string, core: number | undefined, nodeFlags: readonly string[] = []): ChildProcess {
-  const command = [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url))]
+function start(file: string, core: number | undefined, nodeFlags: readonly string[] = [], args: readonly string[] = []): ChildProcess {
+  const command = [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url)), ...args]
   const pinned = core === undefined ? command : ['taskset', '-c', String(core), ...command]
   return spawn(pinned[0] as string, pinned.slice(1), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -49,14 +50,18 @@ async function end(child: ChildProcess): Promise<void> {
 export interface MeasuredServer extends AsyncDisposable {
   readonly port: number
   usage(): Promise<Usage>
+  /** Bodies that the server has open on disk though they have no name any more; nothing where the system does not tell. */
+  openBodies(): number
+  /** Ends it without a warning. */
+  kill(): Promise<void>
 }
 
 /**
  * @param proc where the system shows its processes; where it does not, the server itself is asked
  * @throws {Error} when it does not start
  */
-export async function startServer(file: string, core: number | undefined, nodeFlags: readonly string[], proc = '/proc'): Promise<MeasuredServer> {
-  const child = start(file, core, nodeFlags)
+export async function startServer(file: string, core: number | undefined, nodeFlags: readonly string[], proc = '/proc', args: readonly string[] = []): Promise<MeasuredServer> {
+  const child = start(file, core, nodeFlags, args)
   const heard = await hear<FromServer>(child, 'server')
   return {
     port: 'ready' in heard ? heard.ready : 0,
@@ -65,20 +70,42 @@ export async function startServer(file: string, core: number | undefined, nodeFl
       if (seen !== undefined) return seen
       child.send('usage')
       const answer = await hear<FromServer>(child, 'server')
-      return 'usage' in answer ? answer.usage : { cpu: NaN, rss: NaN }
+      return 'usage' in answer ? answer.usage : { cpu: NaN, rss: NaN, peak: NaN }
+    },
+    openBodies: () => openFiles(`${proc}/${child.pid}/fd`).filter((path) => path.includes('.body')).length,
+    async kill() {
+      const gone = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await gone
     },
     [Symbol.asyncDispose]: () => end(child),
+  }
+}
+
+function openFiles(folder: string): string[] {
+  try {
+    return readdirSync(folder).flatMap((name) => {
+      try {
+        return readlinkSync(`${folder}/${name}`)
+      } catch {
+        return []
+      }
+    })
+  } catch {
+    return []
   }
 }
 
 /** User and system time, and resident memory, as the system counts them. */
 function fromProc(folder: string): Usage | undefined {
   const stat = read(`${folder}/stat`)
-  const rss = /^VmRSS:\s*(\d+)/m.exec(read(`${folder}/status`) ?? '')?.[1]
-  if (stat === undefined || rss === undefined) return undefined
+  const status = read(`${folder}/status`) ?? ''
+  const rss = /^VmRSS:\s*(\d+)/m.exec(status)?.[1]
+  const peak = /^VmHWM:\s*(\d+)/m.exec(status)?.[1]
+  if (stat === undefined || rss === undefined || peak === undefined) return undefined
   // Behind the name, which may hold anything, stand state (3), ..., utime (14), stime (15).
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, rss: Number(rss) * KIB }
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, rss: Number(rss) * KIB, peak: Number(peak) * KIB }
 }
 
 /**

@@ -38,16 +38,56 @@ export interface IdleTask {
   readonly settle: number
 }
 
-export type Task = FanOutTask | PostTask | IdleTask
+/** Webhooks, each to a url of its own, for notifies that are sent one after the other by each publisher on a topic of its own. */
+export interface NotifyTask extends Timed {
+  readonly kind: 'notify'
+  readonly subscribers: number
+  readonly hosts: Hosts
+  readonly publishers: number
+  readonly size: number
+  /** How both directions are proved. */
+  readonly scheme: SchemeName
+}
+
+/** One topic at a fixed rate, to subscribers that answer and to some that take the request and never do. */
+export interface HangingTask extends Timed {
+  readonly kind: 'hanging'
+  readonly healthy: number
+  readonly hanging: number
+  readonly hosts: Hosts
+  /** Notifies per second; their answers are not waited for. */
+  readonly rate: number
+  readonly size: number
+  readonly scheme: SchemeName
+}
+
+/** One message that is too large for memory. */
+export interface HugeTask {
+  readonly kind: 'huge'
+  readonly subscribers: number
+  readonly size: number
+  readonly scheme: SchemeName
+  /** Where the measurement ends: when all is answered, or when half of it has been sent, or taken by the subscribers. */
+  readonly until: 'answered' | 'half sent' | 'half taken'
+}
+
+export type SchemeName = 'none' | 'hmac'
+/** Whether subscribers share one host and port, or have a port each. */
+export type Hosts = 'one' | 'many'
+
+export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask
 
 /** What the generator has seen between `begin` and `end`. */
 export interface Seen {
-  /** Deliveries, requests or connections. */
+  /** Deliveries, requests, connections or bytes. */
   readonly count: number
   readonly seconds: number
   /** Milliseconds from the publishing to the arrival, or of a request. */
   readonly p50?: number
   readonly p99?: number
+  /** Of a huge message: seconds from the first byte to the last, going in and coming out. */
+  readonly secondsIn?: number
+  readonly secondsOut?: number
   /** CPU seconds of the generator itself. */
   readonly cpu: number
 }

@@ -10,10 +10,17 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import { loadFanOut } from '../bench/load/fan-out.ts'
 import { createFrameReader, createFrameWriter, STAMPS, type FrameState } from '../bench/load/frames.ts'
 import { createHistogram } from '../bench/load/histogram.ts'
+import { schemeOf } from '../bench/load/lonelyps.ts'
+import { loadNotify } from '../bench/load/notify.ts'
+import { createAnswerer } from '../bench/load/receivers.ts'
 import { parseOptions } from '../bench/options.ts'
 import { startServer } from '../bench/processes.ts'
 import { ROWS } from '../bench/rows.ts'
 import { median, renderTable } from '../bench/table.ts'
+import { parseWebhookOptions, SCENARIOS } from '../bench/webhook-options.ts'
+import { createChecker } from '../src/protocol/lonelyps/authorization.ts'
+import { claims } from '../src/protocol/lonelyps/claims.ts'
+import { encodeNotifyResponse, parseConfirmReceive } from '../src/protocol/lonelyps/responses.ts'
 import { frame } from '../src/protocol/websocket/frame.ts'
 import { run } from './support/process.ts'
 
@@ -61,6 +68,67 @@ test('the bench measures every row on both servers, prints the table and writes 
   }
 })
 
+test('the bench of webhooks measures each scenario, prints tables as Markdown and writes the figures', async (t) => {
+  const results = folder(t)
+  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '1', '--publishers', '1', '--healthy', '2', '--rate', '40', '--huge', '12MiB']
+  const bench = run(t, process.execPath, [MAIN, 'webhooks', ...tiny, '--dir', folder(t), '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr())
+  const { rows } = resultsIn(results) as unknown as { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number> }[] }
+  const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
+  // A head and a line below it for each of three tables.
+  assert.equal(tables.length, rows.length + 3 * 2, bench.stdout())
+  assert.deepEqual([...new Set(rows.map(({ scenario }) => scenario))], Object.keys(SCENARIOS))
+  for (const { scenario, of, medians } of rows) {
+    assert.ok(Object.values(medians).every((figure) => Number.isFinite(figure) && figure >= 0), `${scenario} ${JSON.stringify(of)}: ${JSON.stringify(medians)}`)
+    if (scenario === 'notify') assert.equal('webhooks' in medians, of['subscribers'] !== 0)
+    if (scenario === 'huge') assert.deepEqual([medians['left'], medians['leftHalfSent'], medians['leftHalfTaken']], [0, 0, 0])
+  }
+})
+
+test('sizes of the bench of webhooks may have a suffix, and mistakes are told', () => {
+  const eight = parseWebhookOptions(['--huge', '8GiB', '--only', 'huge'])
+  assert.ok('huge' in eight)
+  assert.deepEqual([eight.huge, eight.only], [8 * 2 ** 30, ['huge']])
+  assert.deepEqual(parseWebhookOptions(['--huge', '8GB', '--rounds', '1KiB', '--only', 'hugo']), {
+    problems: [
+      '--only hugo is no row; did you mean huge?; the rows are notify, hanging, huge',
+      '--rounds 1KiB must be a whole number, 1 or more',
+      '--huge 8GB must be a whole number, 1048576 or more',
+    ],
+  })
+  const answer = parseWebhookOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['--huge BYTES', '--dir DIR', ...Object.keys(SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+})
+
+/** A hub of one answer, to check that the load counts nothing that did not happen. */
+async function replier(t: TestContext, subscribers: number): Promise<number> {
+  const server = createServer((message, response) => {
+    message.resume().on('end', () => response.end(encodeNotifyResponse({ authorization: '', tracing: Buffer.alloc(0), identifier: Buffer.alloc(6), subscribers })))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  return (server.address() as AddressInfo).port
+}
+
+test('a hub that answers before its webhooks have come makes the measurement fail', async (t) => {
+  const notify = { kind: 'notify', subscribers: 1, hosts: 'many', publishers: 1, size: 16, scheme: 'none', warmup: 0, seconds: 0.05, patience: 0.1 } as const
+  await assert.rejects(loadNotify(await replier(t, 1), notify, looked), /^Error: nothing came in the time that is measured/)
+})
+
+test('the load\'s answers are what subscribers would answer, whatever the identifier', () => {
+  const url = 'http://127.0.0.1:1234/7'
+  const checker = createChecker(schemeOf('hmac', 'broadcasters'), { now: Date.now, lifetime: 120_000, remember: () => true })
+  const answerer = createAnswerer(url, 'hmac')
+  for (const identifier of ['abcdefgh', 'AAAAAAAA', '\0\0\0\0\0\0\0\0'].map((text) => Buffer.from(text))) {
+    const answer = answerer(Buffer.concat([Buffer.alloc(3), identifier]), 3)
+    const parsed = parseConfirmReceive(answer.subarray(answer.indexOf('\r\n\r\n') + 4))
+    assert.deepEqual(parsed?.identifier, identifier)
+    assert.equal(parsed?.subscribers, 1)
+    assert.equal(checker.checkBound(parsed?.authorization, claims.confirmReceive({ identifier, subscribers: 1, url, tracing: Buffer.alloc(0) })), 'ok')
+  }
+})
+
 test('what the machine lacks is told in words: open files, and a way to pin', { skip: process.platform === 'win32' && 'there is no ulimit' }, async (t) => {
   const results = folder(t)
   const args = [MAIN, ...TINY, '--idle', '10000', '--only', 'idle', '--results', results]
@@ -74,9 +142,10 @@ test('what the machine lacks is told in words: open files, and a way to pin', { 
 
 test('where the system shows no processes, the server itself says what it has used', async () => {
   await using server = await startServer('hub.ts', undefined, [], '/nowhere')
-  const { cpu, rss } = await server.usage()
+  const { cpu, rss, peak } = await server.usage()
   assert.ok(cpu > 0 && cpu < 60, `${cpu} s`)
   assert.ok(rss > 2 ** 20, `${rss} bytes`)
+  assert.ok(peak >= rss / 2 && peak < 2 ** 34, `${peak} bytes`)
 })
 
 test('mistakes in the options are all told, with the option that was meant', async (t) => {
