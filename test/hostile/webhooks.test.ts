@@ -32,8 +32,8 @@ async function openHole(t: TestContext): Promise<{ url: string; running(): numbe
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, running: () => running, most: () => most }
 }
 
-test('maxWebhooks: no more run at once, whoever hangs; and those who hang give way to those who wait', async (t) => {
-  const { hub, client } = await open(t, { maxWebhooks: 4 })
+test('maxWebhooks: no more run at once, whoever hangs; and late ones give way to those who wait', async (t) => {
+  const { hub, client } = await open(t, { maxWebhooks: 4, webhookReadTimeout: 300 })
   const hole = await openHole(t)
   const receiver = await openReceiver(t)
   for (let i = 0; i < 6; i++) await client.subscribe('exact', `${hole.url}/${i}`, 'a')
