@@ -35,7 +35,7 @@ export interface Spool {
 
 const PIECE = 131_072
 
-/** Where nobody lets go of a body, its file stays open; to be collected while it is, Node lets end the process. */
+/** Node ends a process that forgets an open file. So none is forgotten, where a program never lets go of a body. */
 const opened = new Set<FileHandle>()
 
 /**

@@ -39,6 +39,7 @@ export interface Exchange {
   readonly request_headers: Readonly<Record<string, string>>
   readonly request_body_hex: string
   readonly status: number
+  readonly response_headers: Readonly<Record<string, string>>
   readonly response_body_hex: string
 }
 interface Vectors {
@@ -54,7 +55,7 @@ interface Vectors {
     readonly response_sent_at_ns: string
     readonly hex: string
   }
-  readonly http_transcripts: { readonly hmac: readonly Exchange[] }
+  readonly http_transcripts: Readonly<Record<'none' | 'token' | 'hmac', readonly Exchange[]>>
 }
 
 /** The vectors of the protocol document that concern HTTP. */
