@@ -31,3 +31,15 @@ for (const name of ['node', 'express', 'fastify']) {
     assert.match(child.stdout(), /stopped\n$/)
   })
 }
+
+test('a program that stands in the command line embeds the hub like any other', async (t) => {
+  const index = new URL('../../src/index.ts', import.meta.url).href
+  const program = `import { createServer } from '${index}'
+    const hub = createServer({ addr: '127.0.0.1:0' })
+    await hub.listen()
+    console.log('listens')
+    await hub.close()`
+  const child = run(t, process.execPath, ['--input-type=module', '-e', program], { cwd: temporaryFolder(t) })
+  assert.deepEqual(await child.exited, { code: 0, signal: null }, child.stderr())
+  assert.equal(child.stdout(), 'listens\n')
+})

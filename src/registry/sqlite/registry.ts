@@ -44,7 +44,8 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   let told: (changes: readonly RegistryChange[]) => void = () => {}
 
   function begin(): Worker {
-    const thread = new Worker(WORKER, { workerData: settings, name: 'waystation-registry' })
+    // None of the process's own flags: some of them are about its main program, and would keep a thread from starting.
+    const thread = new Worker(WORKER, { workerData: settings, name: 'waystation-registry', execArgv: [] })
     let cause: unknown
     thread.on('message', take)
     thread.on('error', (error) => (cause = error))
