@@ -1,7 +1,7 @@
 import { catchUp } from './catch-up.ts'
 import { WaystationError } from './errors.ts'
 import { cursorOf, type Draft, type Message } from './message.ts'
-import type { HubPort, Identity, Log, Receipt } from './ports.ts'
+import type { HubPort, Identity, Log, Receipt, Subscriber } from './ports.ts'
 import type { Router } from './router.ts'
 import type { Rules } from './rules.ts'
 
@@ -35,14 +35,20 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     routed = message.offset
     let subscribers = 0
     for (const subscriber of router.match(message.topic)) {
-      if (message.large !== undefined && subscriber.takesLarge !== true) {
-        subscriber.gap({ epoch: message.epoch, offset: message.offset - 1 }, cursorOf(message))
-        continue
-      }
-      subscribers += subscriber.count
-      subscriber.deliver(message)
+      if (hand(subscriber, message)) subscribers += subscriber.count
     }
+    for (const subscriber of router.everywhere) hand(subscriber, message)
     return { message, subscribers }
+  }
+
+  /** Whether it was delivered, and is no gap. */
+  function hand(subscriber: Subscriber, message: Message): boolean {
+    if (message.large !== undefined && subscriber.takesLarge !== true) {
+      subscriber.gap({ epoch: message.epoch, offset: message.offset - 1 }, cursorOf(message))
+      return false
+    }
+    subscriber.deliver(message)
+    return true
   }
 
   /** Behind the appends before it, so that the order of routing is the order of offsets. A failed append fails alone. */
@@ -71,6 +77,7 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     may: rules.may,
     maySubscribe: rules.maySubscribe,
     join: router.join,
+    joinAll: router.joinAll,
     resume: (interest, after, late) =>
       (parts.resume ?? catchUp)({ interest, after, late, log, router, routed: () => routed, maxHeldBytes }),
     stop() {

@@ -2,13 +2,22 @@ import type { Pattern } from './pattern.ts'
 import { createPrefixTree, type PrefixTree } from './prefix-tree.ts'
 import type { Topic } from './topic.ts'
 
+/** What every topic that matches a pattern begins with, ends with, and has in it. Less may be said than is known. */
+export type Texts = Pick<Pattern, 'prefix' | 'suffix' | 'inside'>
+
 /** Values kept by patterns, found again for a topic without asking those whose literal text the topic does not have. */
 export interface PatternIndex<V> {
   readonly size: number
   /** Gives what takes it out again: call it once. */
-  add(pattern: Pattern, value: V): () => void
+  add(pattern: Texts, value: V): () => void
   /** Calls `visit`, once each, for every value whose pattern may match the topic. */
   walk(topic: Topic, visit: (value: V) => void): void
+  /**
+   * The same bit by bit, for whoever has no time for all at once: sets of values, each once, and `undefined` now and then
+   * where a long topic is still searched. The sets are those of the index: what is taken out before it was reached does
+   * not come, and what is added while they are walked may come.
+   */
+  bits(topic: Topic): Generator<ReadonlySet<V> | undefined>
 }
 
 /** One literal text of a pattern, and the tree of such texts. */
@@ -23,6 +32,8 @@ const LONGEST_SUFFIX = 256
 /** Bounds what one position in a topic costs. */
 const LONGEST_RUN = 16
 const MOST_RUNS = 8
+/** Places of a topic that are searched in one go. */
+const PLACES_AT_ONCE = 256
 
 /**
  * Each pattern stands in one of three trees: under its beginning, under its end, or under a part of its longest text in
@@ -35,7 +46,7 @@ export function createPatternIndex<V>(): PatternIndex<V> {
   const ends = createPrefixTree<V>()
   const runs = createPrefixTree<V>()
 
-  function placeFor(pattern: Pattern): Place<V> {
+  function placeFor(pattern: Texts): Place<V> {
     let best: Place<V> = { tree: beginnings, key: pattern.prefix }
     let fewest = pattern.prefix === '' ? Infinity : beginnings.count(pattern.prefix)
     if (fewest < CROWD) return best
@@ -49,7 +60,7 @@ export function createPatternIndex<V>(): PatternIndex<V> {
     return best
   }
 
-  function* otherPlaces({ suffix, inside }: Pattern): Generator<Place<V>> {
+  function* otherPlaces({ suffix, inside }: Texts): Generator<Place<V>> {
     if (suffix !== '') yield { tree: ends, key: reversedEnd(suffix) }
     for (let i = 0, end = inside.length; i < MOST_RUNS && end > 0; i++, end -= LONGEST_RUN) {
       yield { tree: runs, key: inside.slice(Math.max(0, end - LONGEST_RUN), end) }
@@ -74,6 +85,25 @@ export function createPatternIndex<V>(): PatternIndex<V> {
           seen.add(values)
           for (const value of values) visit(value)
         })
+      }
+    },
+    *bits(topic) {
+      const found: ReadonlySet<V>[] = []
+      const keep = (values: ReadonlySet<V>): void => void found.push(values)
+      beginnings.walkSets(topic, 0, keep)
+      if (ends.size > 0) ends.walkSets(reversedEnd(topic), 0, keep)
+      yield* found
+      if (runs.size === 0) return
+      const seen = new Set<ReadonlySet<V>>()
+      for (let at = 0; at < topic.length; at++) {
+        found.length = 0
+        runs.walkSets(topic, at, keep)
+        for (const values of found) {
+          if (seen.has(values)) continue
+          seen.add(values)
+          yield values
+        }
+        if (at % PLACES_AT_ONCE === PLACES_AT_ONCE - 1) yield undefined
       }
     },
   }

@@ -101,6 +101,11 @@ export interface HubPort {
   maySubscribe(interest: Interest, by: Identity): boolean
   /** From now on. Gives what ends it. */
   join(interest: Interest, subscriber: Subscriber): () => void
+  /**
+   * Every message of every topic, from now on, after those who want its topic: for whoever has an index of his own. The
+   * subscriber's `count` is not asked for: it is 0. Gives what ends it.
+   */
+  joinAll(subscriber: Subscriber): () => void
   /** From a cursor on: see `catchUp`. Gives what ends it. */
   resume(interest: Interest, after: Cursor, late: Latecomer): () => void
 }

@@ -41,13 +41,14 @@ export interface ClaimedNotice extends Notice {
  * The SQL truth about durable subscriptions, shared by every hub that opens the same database.
  *
  * Every method rejects with `registry_unavailable` when the database cannot do it now (locked, full, gone); then nothing
- * was changed. When a promise settles well, what it did is on disk: no crash takes it back.
+ * was changed, but for a long `set`. When a promise settles well, what it did is on disk: no crash takes it back.
  */
 export interface Registry {
   /**
    * Tells of every registration that there is, and from then on of every change, whoever made it, in the order of the
    * database: a change made through this object before its promise settles, one made elsewhere within a second. Settles
-   * when what is there has been told. `told` is called with all changes of one transaction together.
+   * when what is there has been told. `told` is called with the changes of a small transaction together; a large one comes
+   * in several calls, in several turns, so that the event loop goes on; an answer comes after all of its changes.
    */
   start(told: (changes: readonly RegistryChange[]) => void): Promise<void>
   /** False when the url has it already; nothing is changed then, the recovery url neither. */
@@ -56,9 +57,16 @@ export interface Registry {
   remove(url: string, wanted: Pick<Wanted, 'kind' | 'target'>): Promise<boolean>
   /** Takes away one registration, if it is still there. */
   removeId(id: number): Promise<boolean>
-  /** Makes what the url has equal to this, in one step. What was there and stays is the same registration, its recovery url as stated now. */
+  /**
+   * Makes what the url has equal to this. What was there and stays is the same registration, its recovery url as stated
+   * now, and is never absent for others. The list must stay as it is until the promise settles.
+   *
+   * A set of more than 2,000 differences is not one transaction: it is done in pieces, additions first, with other calls
+   * in between; when it rejects, part of it may stand. Sets for one url through this object are done one after the other.
+   * What else changes the url during a set of more than 2,000, or of a url that has more, counts as before or after it.
+   */
   set(url: string, wanted: readonly Wanted[]): Promise<void>
-  /** What the url has, read from the database now, in no particular order. */
+  /** What the url has, read from the database now, in no particular order. More than 2,000 are not of one moment; none that stays is left out. */
   list(url: string): Promise<readonly Registration[]>
   /**
    * Remembers a signature until `expiresAt` (ms since 1970). False when it is known already: it is a replay. Two hubs that

@@ -14,6 +14,10 @@ export interface Router {
   join(interest: Interest, subscriber: Subscriber): () => void
   /** Everyone who wants this topic, each once. The list is not changed by later joins: it may be walked at leisure. */
   match(topic: Topic): readonly Subscriber[]
+  /** Those who hear of everything. They are in no `match`. */
+  readonly everywhere: readonly Subscriber[]
+  /** Adds one to those. Gives what takes it back; taking back twice does nothing. */
+  joinAll(subscriber: Subscriber): () => void
 }
 
 /** Subscribers, and how many joins of each stand: whoever has joined twice stays until it has left twice. */
@@ -38,6 +42,8 @@ export function createRouter(): Router {
   const exact = new Map<Topic, Group>()
   const entries = new Map<string, PatternEntry>()
   const index = createPatternIndex<PatternEntry>()
+  /** Made anew at each change, so that it may be walked while somebody leaves. */
+  let everywhere: readonly Subscriber[] = NOBODY
 
   function addTopic(topic: Topic, subscriber: Subscriber): void {
     let group = exact.get(topic)
@@ -99,6 +105,17 @@ export function createRouter(): Router {
         for (const subscriber of entry.members.keys()) all.add(subscriber)
       })
       return all === undefined ? byName : [...all]
+    },
+    get everywhere() { return everywhere },
+    joinAll(subscriber) {
+      everywhere = [...everywhere, subscriber]
+      let joined = true
+      return () => {
+        if (!joined) return
+        joined = false
+        const at = everywhere.indexOf(subscriber)
+        everywhere = everywhere.toSpliced(at, 1)
+      }
     },
   }
 }

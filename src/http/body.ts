@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createBodyAccount, NO_CLIENT, type BodyAccount } from './body-account.ts'
 
 export type BodyResult = Buffer | 'too_large' | 'aborted' | 'overloaded'
 
@@ -7,26 +8,29 @@ export interface BodyReader {
   /**
    * A whole body. A declared length above the limit is refused before a byte is read, and before a client that asked
    * (`Expect: 100-continue`) is told to go on.
+   * @param client whose account it is booked on
    */
-  read(request: IncomingMessage, response: ServerResponse): Promise<BodyResult>
+  read(request: IncomingMessage, response: ServerResponse, client?: string): Promise<BodyResult>
 }
 
 /**
  * @param limit bytes of one body
- * @param unfinished bytes of all bodies that have begun and not ended
+ * @param unfinished bytes of all bodies that have begun and not ended; or an account that is shared with others
  */
-export function createBodyReader(limit: number, unfinished: number): BodyReader {
-  let onTheirWay = 0
+export function createBodyReader(limit: number, unfinished: number | BodyAccount): BodyReader {
+  const account = typeof unfinished === 'number' ? createBodyAccount(unfinished) : unfinished
 
   return {
-    read(request, response) {
+    read(request, response, client = NO_CLIENT) {
       const declared = request.headers['content-length']
       if (declared !== undefined && Number(declared) > limit) return Promise.resolve('too_large')
       if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()
       return new Promise((resolve) => {
         const body = createGatherer()
+        let booked = 0
         const end = (result: BodyResult): void => {
-          onTheirWay -= body.held
+          if (booked > 0) account.give(client, booked)
+          booked = 0
           body.clear()
           resolve(result)
         }
@@ -37,10 +41,10 @@ export function createBodyReader(limit: number, unfinished: number): BodyReader 
         }
         const onData = (chunk: Buffer): void => {
           if (body.size + chunk.length > limit) return refuse('too_large')
-          onTheirWay -= body.held
           body.add(chunk)
-          onTheirWay += body.held
-          if (onTheirWay > unfinished) refuse('overloaded')
+          const more = body.held - booked
+          if (more > 0 && !account.take(client, more)) return refuse('overloaded')
+          booked = body.held
         }
         request.on('data', onData)
         request.on('end', () => end(body.bytes()))

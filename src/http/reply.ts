@@ -17,7 +17,7 @@ const LINGER_MS = 2_000
  * closing on unread bytes takes the answer back from a client that is still sending. A client that sends nothing
  * more is waited for two seconds; one that never stops is ended by the request time.
  */
-export function replyUnread(request: IncomingMessage, response: ServerResponse, status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
+export function replyUnread(request: IncomingMessage, response: ServerResponse, status: number, text: string | Buffer, headers: OutgoingHttpHeaders = {}): void {
   const safety = { 'Content-Type': PLAIN, 'X-Content-Type-Options': 'nosniff', 'Content-Length': Buffer.byteLength(text) }
   response.writeHead(status, { ...safety, ...headers, Connection: 'close' })
   response.write(text)

@@ -12,6 +12,7 @@ import type { TransportKit } from '../core/transport-kit.ts'
 import { createTurn } from '../core/turn.ts'
 import { createWheel } from '../core/wheel.ts'
 import { addressSet, isLocalAddress, parseAddress, type ListenAddress } from '../http/address.ts'
+import { createBodyAccount } from '../http/body-account.ts'
 import { createOrigins } from '../http/origin.ts'
 import { createDispatch, type Request, type Route } from '../http/server.ts'
 import { createPinghub } from '../transports/pinghub/pinghub.ts'
@@ -26,9 +27,15 @@ import { createMetrics } from './metrics.ts'
 import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
 import { composeLonelyps } from './lonelyps-parts.ts'
+import { createNoLoops } from './no-loops.ts'
 import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
+
+/** What one client may have of all unfinished bodies: an eighth, but always the largest there may be, with the room it grows in. */
+function shareOfBodies({ maxUnfinishedBytes, maxMessageBytes, spoolAbove, maxSetBytes }: Limits): number {
+  return Math.max(maxUnfinishedBytes / 8, 2 * Math.max(maxMessageBytes, spoolAbove, maxSetBytes))
+}
 
 export interface WaystationServer extends AsyncDisposable {
   readonly hub: PublicHub
@@ -98,15 +105,17 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   }
   const admissions = createAdmissions({ limits, trusted, refused })
   const identify = ({ peer }: Request): Identity => ({ kind: 'anonymous', local: peer.local, address: peer.address })
+  const bodies = createBodyAccount(limits.maxUnfinishedBytes, shareOfBodies(limits))
   const stats = createPinghubStats(clock)
-  const pinghub = createPinghub({ kit, origins, admit: admissions.admit, stats, identify })
+  const pinghub = createPinghub({ kit, origins, bodies, admit: admissions.admit, stats, identify })
   const sse = createSse({ kit, origins, admit: admissions.admit, identify, path: '/_/sse' })
   const operations = createOperations({ ready: () => !stopping && started, metrics })
 
-  const lonelyps = options.lonelyps ? composeLonelyps(options, kit, logger, listeners) : undefined
+  const lonelyps = options.lonelyps ? composeLonelyps(options, kit, bodies, logger, log.epoch, listeners) : undefined
 
   const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
   const routes: Route[] = [
+    createNoLoops(log.epoch),
     ...(lonelyps === undefined ? [] : [lonelyps.transport.route]),
     ...(options.sse ? [sse.route] : []),
     ...(options.operations ? [operations] : []),

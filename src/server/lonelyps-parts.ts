@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { TransportKit } from '../core/transport-kit.ts'
+import type { BodyAccount } from '../http/body-account.ts'
 import { createSpool, type Spool } from '../http/spool.ts'
 import { createChecker, type Checker, type Scheme } from '../protocol/lonelyps/authorization.ts'
 import { createSqliteRegistry } from '../registry/sqlite/registry.ts'
@@ -10,8 +11,10 @@ import { createGuard, type OwnListener } from '../webhooks/guard.ts'
 import { NOTICE_POLICY } from '../webhooks/notices.ts'
 import { parseTarget } from '../webhooks/target.ts'
 import { createWebhooks, type Webhooks } from '../webhooks/webhooks.ts'
+import { createFailureLog, cut } from './failure-log.ts'
 import type { Logger } from './log.ts'
 import type { Options } from './options.ts'
+import { HUB_HEADER } from './no-loops.ts'
 import { randomBytes, realRandom } from './real-world.ts'
 import { schemesOf } from './schemes.ts'
 
@@ -25,10 +28,11 @@ export interface LonelypsParts {
 }
 
 /**
+ * @param epoch what webhooks are marked with, so that one that comes back is known
  * @param listeners where the hub itself listens: no webhook may go there
  * @throws {WaystationError} `config_invalid` when the secrets file cannot be used
  */
-export function composeLonelyps(options: Options, kit: TransportKit, logger: Logger, listeners: () => readonly OwnListener[]): LonelypsParts {
+export function composeLonelyps(options: Options, kit: TransportKit, bodies: BodyAccount, logger: Logger, epoch: string, listeners: () => readonly OwnListener[]): LonelypsParts {
   const { limits, clock } = kit
   const schemes = schemesOf(options)
   const registry = createSqliteRegistry({ file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock })
@@ -37,6 +41,7 @@ export function composeLonelyps(options: Options, kit: TransportKit, logger: Log
     allow: options.allowWebhooks,
     allowPrivate: options.allowPrivate ? 'yes' : 'no',
     own: listeners,
+    publicly: publicly(options.publicUrl),
     machine: () => Object.values(networkInterfaces()).flatMap((all) => all ?? []).map(({ address }) => address),
   })
   const checker = (scheme: Scheme): Checker => createChecker(scheme, {
@@ -48,17 +53,18 @@ export function composeLonelyps(options: Options, kit: TransportKit, logger: Log
 
   const webhooks = createWebhooks({
     kit, registry, randomBytes, random: realRandom, policy: NOTICE_POLICY,
+    mark: { [HUB_HEADER]: epoch },
     connector: createGuardedConnector({ guard, connectTimeout: limits.webhookConnectTimeout }),
     toSubscribers: schemes.toSubscribers,
     checker: fromSubscribers,
     events: {
-      failed: ({ url }, topic, why) => logger.info({ url: withoutSecrets(url), topic, why }, 'a webhook was in vain'),
+      failed: createFailureLog(clock, (line) => logger.info(line, 'a webhook was in vain')).failed,
       registry: (error) => logger.error({ err: error }, 'the registry did not do its work'),
-      unusable: ({ id, target }, error) => logger.error({ err: error, id, target }, 'a registration cannot be matched'),
+      unusable: ({ id, target }, error) => logger.error({ err: error, id, target: cut(target) }, 'a registration cannot be matched'),
     },
   })
   const transport = createLonelyps({
-    kit, registry, spool, randomBytes,
+    kit, registry, spool, bodies, randomBytes,
     confirmations: webhooks,
     fromSubscribers,
     fromBroadcasters: checker(schemes.toSubscribers),
@@ -76,8 +82,8 @@ export function composeLonelyps(options: Options, kit: TransportKit, logger: Log
   return { transport, webhooks, spool, close: () => registry.close() }
 }
 
-/** A url for a log line: its query and its user may hold secrets. */
-function withoutSecrets(url: string): string {
-  const target = parseTarget(url)
-  return typeof target === 'string' ? '(no url)' : target.origin + target.path.replace(/\?.*$/s, '?…')
+/** The public url as a host and port. */
+function publicly(url: string): { hostname: string; port: number } | undefined {
+  const target = url === '' ? '' : parseTarget(url)
+  return typeof target === 'string' ? undefined : target
 }

@@ -25,7 +25,7 @@ const GENERAL = {
   secretsFile: { kind: 'text', default: '', value: 'FILE', help: 'a secrets file of lonelyps, as "waystation setup" writes it, in place of these four' },
   allowPrivate: { kind: 'switch', default: false, value: 'on|off', help: 'webhooks may go to this machine and to private addresses' },
   allowWebhooks: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'an address or CIDR range of the inside that webhooks may go to; repeatable' },
-  publicUrl: { kind: 'text', default: '', value: 'URL', help: 'where other hubs that share the database reach this one, for example http://10.0.0.5:3003' },
+  publicUrl: { kind: 'text', default: '', value: 'URL', help: 'where clients, and other hubs that share the database, reach this one, for example https://hub.example.com; no webhook may go there' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 

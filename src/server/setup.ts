@@ -64,8 +64,8 @@ export default {
   // Where to listen: every interface, port 3003. For this machine alone write '127.0.0.1:3003'.
   addr: ':3003',
 
-  // Where other hubs that share the database reach this one. With several machines write the address of this one.
-  publicUrl: 'http://127.0.0.1:3003',
+  // Where clients and other hubs reach this one, when that is not where it listens: behind a proxy, say.
+  // publicUrl: 'http://broadcaster.example.com',
 
   // The secrets of both directions. Give subscriber-secrets.json, which holds the same, to those who subscribe and publish.
   secretsFile: \`\${import.meta.dirname}/broadcaster-secrets.json\`,

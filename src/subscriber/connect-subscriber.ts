@@ -1,10 +1,10 @@
 import { WaystationError } from '../core/errors.ts'
+import { holdProcess, randomBytes, realClock, realRandom } from '../http/real-world.ts'
 import { createCaller } from './broadcasters.ts'
 import type { Feed, FeedOptions } from './feed.ts'
 import { CLOSE_TIME, openInbound } from './inbound.ts'
 import { secretsOf, settingsOf, type SubscriberOptions } from './options.ts'
 import { createPublisher, type Notify } from './publisher.ts'
-import { holdProcess, randomBytes, realClock, realRandom } from './real-world.ts'
 import { createRounds } from './rounds.ts'
 import { createSigning } from './signing.ts'
 

@@ -89,7 +89,7 @@ export async function openInbound(parts: InboundParts): Promise<Inbound> {
     urlOf: (door) => receiveUrl(base, door),
     recovery: recoveryUrl(base),
   })
-  const receiver = createReceiver({ base, signing, intake, most: settings.waiting, deliver, missed, failed })
+  const receiver = createReceiver({ base, signing, intake, clock, most: settings.waiting, deliver, missed, failed })
 
   /** One for all feeds together, as the original counts; none when nobody has seen the message. */
   function deliver(door: number, topic: Topic, content: Content): Promise<number> {

@@ -30,7 +30,7 @@ export interface SubscriberOptions {
   /** Messages of more bytes are received by way of a file; 10 MiB if not stated. */
   readonly spoolAbove?: number
   readonly bounds?: {
-    /** Webhooks that are not answered yet, 1,000 if not stated; past it they are answered 503 and come back as missed. */
+    /** Webhooks that have proved who sent them and are not answered yet, 1,000 if not stated; past it they are answered 503 and come back as missed. */
     readonly waiting?: number
     /** Bytes of their messages in memory, 256 MiB. */
     readonly waitingBytes?: number

@@ -130,7 +130,7 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       const before = new Map(view.all().map((one) => [`${one.url} ${one.kind} ${one.target}`, one.id]))
       const calls = view.calls.length
       await registry.set(URL, [exact('new'), exact('changes', 'http://r/'), exact('stays', 'http://r/'), glob('stays')])
-      assert.equal(view.calls.length, calls + 1, 'one set was told in pieces')
+      assert.equal(view.calls.length, calls + 1, 'a small set was told in pieces')
       assert.deepEqual(plain(view.all()), plain([...(await registry.list(URL)), ...(await registry.list(OTHER_URL))]))
       assert.deepEqual(plain(await registry.list(URL)), plain([
         { url: URL, ...exact('changes', 'http://r/') }, { url: URL, ...exact('new') }, { url: URL, ...exact('stays', 'http://r/') }, { url: URL, ...glob('stays') },
@@ -157,6 +157,17 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
         assert.equal(view.calls.length, calls, 'a change was told that was none')
       })
     }
+
+    test('a set of thousands is told before its answer, in however many calls, and so is its end', async (t) => {
+      const { registry } = await open(t)
+      const view = await watch(registry)
+      const wanted = Array.from({ length: 2_500 }, (_, i) => exact(`a/${i}`))
+      await registry.set(URL, wanted)
+      assert.equal(view.all().length, wanted.length)
+      assert.deepEqual(byId(await registry.list(URL)), byId(view.all()))
+      await registry.set(URL, [])
+      assert.deepEqual(view.all(), [])
+    })
 
     test('what stays in a set is never absent for another reader', async (t) => {
       const { registry, another } = await open(t)

@@ -174,6 +174,7 @@ function watched(world: TestHub): { port: HubPort; publish: TestHub['publish']; 
     may: (verb, topic, by) => hub.may(verb, topic, by),
     maySubscribe: (interest, by) => hub.maySubscribe(interest, by),
     join: (interest, subscriber) => hub.join(interest, subscriber),
+    joinAll: (subscriber) => hub.joinAll(subscriber),
     resume: (interest, after, late) => hub.resume(interest, after, late),
   }
   return {

@@ -17,7 +17,7 @@ export interface Outgoing {
 export type Answer = { readonly status: number; readonly body: Buffer } | { readonly failure: string }
 
 export interface CallTimes {
-  /** ms of silence after which the call counts as late. */
+  /** ms without an answer after which the call counts as late: from its begin, or from when the last MiB of a long body was taken. */
   readonly webhookReadTimeout: number
   /** ms for the whole call; a large body has a second more for each MiB. */
   readonly webhookTotalTimeout: number
@@ -26,8 +26,8 @@ export interface CallTimes {
 /** Sends webhooks. */
 export interface Caller {
   /**
-   * Sends one, when there is a slot for it. `late` is called at most once, when the peer has been silent for the read
-   * timeout: the call goes on, and whoever waits for it may go on without it.
+   * Sends one, when there is a slot for it. `late` is called at most once, when the peer has not answered to the end within
+   * the read timeout: the call goes on, and whoever waits for it may go on without it.
    */
   call(outgoing: Outgoing, late?: () => void): Promise<Answer>
   /** Ends all that is on its way. */
@@ -37,6 +37,8 @@ export interface Caller {
 /** An answer is some hundred bytes; what is longer is cut here, so that a peer cannot fill the memory. */
 export const MAX_ANSWER = 65_536
 const MAX_REDIRECTS = 5
+/** A large body goes out again for each; so only for a url that has moved, and not round in a ring. */
+const MAX_REDIRECTS_LARGE = 1
 /** A call that has run for so long gives its slot at its host to the next one. */
 const SLOW_MS = 250
 const IDLE_MS = 3_000
@@ -48,11 +50,14 @@ const MAX_PIECES = 64
 const BROKEN = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 const GATHER = 65_536
 const MIB = 1_048_576
+/** A long body goes out in pieces of this size, so that it can be seen how fast the peer takes it. */
+const PIECE = 262_144
 
 /**
  * @param parts.connector connects to what the guard lets through, and to nothing else
+ * @param parts.mark headers that go with every call, wherever it is led
  */
-export function createCaller(parts: { connector: unknown; slots: Slots; wheel: Wheel; times: CallTimes }): Caller {
+export function createCaller(parts: { connector: unknown; slots: Slots; wheel: Wheel; times: CallTimes; mark?: Readonly<Record<string, string>> }): Caller {
   const { slots, wheel, times } = parts
   const connector = parts.connector as buildConnector.connector
   let connects = 0
@@ -73,12 +78,12 @@ export function createCaller(parts: { connector: unknown; slots: Slots; wheel: W
     call(outgoing, late = () => {}) {
       if (closed) return Promise.resolve({ failure: 'the hub is stopping' })
       return new Promise((resolve) => {
-        const call = new Call(outgoing, { agent, fresh, connects: () => connects, wheel, times, late }, (answer) => {
+        const call = new Call(outgoing, { agent, fresh, connects: () => connects, slots, wheel, times, mark: parts.mark ?? {}, late }, (answer) => {
           open.delete(call)
           resolve(answer)
         })
         open.add(call)
-        call.forget = slots.take(outgoing.target.origin, (slot) => call.begin(slot))
+        call.takePlace()
       })
     },
     async close() {
@@ -96,8 +101,10 @@ interface CallParts {
   readonly fresh: Agent
   /** How many connections have been asked for. */
   readonly connects: () => number
+  readonly slots: Slots
   readonly wheel: Wheel
   readonly times: CallTimes
+  readonly mark: Readonly<Record<string, string>>
   readonly late: () => void
 }
 
@@ -109,9 +116,17 @@ class Call implements Tickable {
   readonly #parts: CallParts
   readonly #done: (answer: Answer) => void
   #slot: Slot | undefined
-  #began = 0
-  /** When bytes last came. */
-  #heard = 0
+  /** When it got the place that it has. */
+  #placedAt = 0
+  /** When it got its first place. */
+  #began: number | undefined
+  /**
+   * From when the answer is awaited. What the peer says does not move it, or one that says a byte now and then would never
+   * be late; that it takes a long body does, at a fair pace.
+   */
+  #since = 0
+  /** Bytes that the peer has taken since then. */
+  #taken = 0
   #target: Target
   #redirects = 0
   #controller: Dispatcher.DispatchController | undefined
@@ -134,11 +149,19 @@ class Call implements Tickable {
     this.#target = outgoing.target
   }
 
-  begin(slot: Slot): void {
+  takePlace(): void {
+    this.forget = this.#parts.slots.take(this.#target.origin, (slot) => this.#begin(slot))
+  }
+
+  #begin(slot: Slot): void {
     if (this.#ended) return slot.release()
+    const { wheel, times } = this.#parts
     this.#slot = slot
-    this.#began = this.#heard = this.#parts.wheel.now
-    this.#parts.wheel.add(this, Math.min(SLOW_MS, this.#parts.times.webhookReadTimeout))
+    this.#placedAt = wheel.now
+    if (this.#began === undefined) this.#began = this.#since = wheel.now
+    if (this.#toldLate) this.#giveWay()
+    if (this.#ended) return
+    wheel.add(this, Math.min(SLOW_MS, times.webhookReadTimeout))
     this.#send()
   }
 
@@ -154,24 +177,29 @@ class Call implements Tickable {
 
   tick(now: number): number {
     const { webhookReadTimeout, webhookTotalTimeout } = this.#parts.times
+    const began = this.#began ?? now
     const total = webhookTotalTimeout + ((this.#outgoing.large?.size ?? 0) / MIB) * 1_000
     // A large body has hours; but not for somebody who takes nothing of it.
-    const overAt = Math.min(this.#began + total, this.#heard + webhookTotalTimeout)
+    const overAt = Math.min(began + total, this.#since + webhookTotalTimeout)
     if (now >= overAt) {
-      this.end({ failure: `no answer within ${Math.round(now - this.#began)} ms` })
+      this.end({ failure: `no answer within ${Math.round(now - began)} ms` })
       return 0
     }
-    const slowAt = this.#began + SLOW_MS
+    const slowAt = this.#placedAt + SLOW_MS
     if (now >= slowAt) this.#slot?.slow()
-    const lateAt = this.#heard + webhookReadTimeout
+    const lateAt = this.#since + webhookReadTimeout
     if (now >= lateAt && !this.#toldLate) {
       this.#toldLate = true
       this.#parts.late()
-      this.#slot?.late(() => this.end({ failure: 'no answer yet, and others wait for its place' }))
+      this.#giveWay()
     }
     if (this.#ended) return 0
     const next = Math.min(overAt, this.#toldLate ? Infinity : lateAt, now < slowAt ? slowAt : Infinity)
     return Math.max(1, next - now)
+  }
+
+  #giveWay(): void {
+    this.#slot?.late(() => this.end({ failure: 'no answer yet, and others wait for its place' }))
   }
 
   #send(): void {
@@ -183,9 +211,10 @@ class Call implements Tickable {
     const { agent, fresh, wheel } = this.#parts
     this.#sentAt = wheel.now
     this.#status = 0
+    this.#taken = 0
     const isOld = this.#watchConnects()
     try {
-      const options = { origin, path, method: 'POST' as const, headers: { ...this.#headers(headers), host, 'content-length': String(size) }, body: body as Buffer }
+      const options = { origin, path, method: 'POST' as const, headers: { ...this.#parts.mark, ...this.#headers(headers), host, 'content-length': String(size) }, body: body as Buffer }
       ;(this.#retried ? fresh : agent).dispatch(options, this)
       isOld()
     } catch (error) {
@@ -217,12 +246,31 @@ class Call implements Tickable {
   }
 
   async *#stream(): AsyncGenerator<Buffer> {
-    yield* this.#outgoing.parts
-    if (this.#outgoing.large === undefined) return
-    for await (const piece of this.#outgoing.large.read()) {
-      yield piece
-      this.#heard = this.#parts.wheel.now
+    const { parts, large } = this.#outgoing
+    for (const part of parts) {
+      for (let from = 0; from < part.length; from += PIECE) {
+        const piece = part.subarray(from, from + PIECE)
+        yield piece
+        this.#took(piece.length)
+      }
     }
+    if (large !== undefined) {
+      for await (const piece of large.read()) {
+        // Its size is read before: the piece is gone when the next is asked for.
+        const { length } = piece
+        yield piece
+        this.#took(length)
+      }
+    }
+    // The answer to a long body has all of its time. A redirect gets no more, or five could make five times of it.
+    if (this.#redirects === 0) this.#since = this.#parts.wheel.now
+  }
+
+  #took(bytes: number): void {
+    this.#taken += bytes
+    if (this.#taken < MIB) return
+    this.#taken = 0
+    this.#since = this.#parts.wheel.now
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -231,7 +279,6 @@ class Call implements Tickable {
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
-    this.#heard = this.#parts.wheel.now
     this.#status = status
     if (status < 200) return
     const location = headers['location']
@@ -240,7 +287,6 @@ class Call implements Tickable {
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#heard = this.#parts.wheel.now
     this.#size += chunk.length
     if (this.#location === undefined) {
       this.#pieces.push(chunk)
@@ -253,13 +299,19 @@ class Call implements Tickable {
     // It is over, and its connection is free for the next.
     this.#controller = undefined
     if (this.#location === undefined) return this.#answered()
-    if (++this.#redirects > MAX_REDIRECTS) return this.end({ failure: 'it redirects without an end' })
+    const most = this.#outgoing.large === undefined ? MAX_REDIRECTS : MAX_REDIRECTS_LARGE
+    if (++this.#redirects > most) return this.end({ failure: 'it redirects without an end' })
     const next = URL.canParse(this.#location, this.#target.signed) ? parseTarget(new URL(this.#location, this.#target.signed).href) : 'it redirects to no URL'
     if (typeof next === 'string') return this.end({ failure: next })
+    const stays = next.origin === this.#target.origin
     this.#target = next
     this.#location = undefined
     this.#size = 0
-    this.#send()
+    if (stays) return this.#send()
+    // Its host bounds the calls to it, not the host that sent us there.
+    this.#slot?.release()
+    this.#slot = undefined
+    this.takePlace()
   }
 
   /**

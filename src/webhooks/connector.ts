@@ -13,7 +13,7 @@ export type LookupAll = (
 ) => void
 
 export interface ConnectorOptions {
-  readonly guard: Pick<Guard, 'forbids'>
+  readonly guard: Pick<Guard, 'forbids'> & Partial<Pick<Guard, 'forbidsName'>>
   /** Milliseconds for name, connection and TLS together. */
   readonly connectTimeout: number
   /** The system's resolver when left out. */
@@ -37,7 +37,7 @@ export function createGuardedConnector({ guard, connectTimeout, lookup = systemL
   return ({ hostname: written, protocol, port: portText, localAddress }, callback) => {
     const hostname = written.replace(/^\[|\]$/g, '')
     const port = Number(portText || (protocol === 'https:' ? 443 : 80))
-    const reason = isIP(hostname) === 0 ? undefined : guard.forbids(hostname, port)
+    const reason = isIP(hostname) === 0 ? guard.forbidsName?.(hostname, port) : guard.forbids(hostname, port)
     if (reason !== undefined) {
       queueMicrotask(() => callback(new WaystationError('refused_url', reason), null))
       return

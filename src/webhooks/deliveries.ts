@@ -57,13 +57,21 @@ export function createDeliveries(parts: {
   /** Whether a registration still stands. */
   isThere: (id: number) => boolean
   events: DeliveryEvents
-}): { deliver(registration: Registration, message: Message): void; readonly open: number; idle(): Promise<void> } {
+}): {
+  deliver(registration: Registration, message: Message): void
+  /** One that could not even begin: there was no room for its message. */
+  missed(registration: Registration, topic: Topic): void
+  readonly open: number
+  idle(): Promise<void>
+} {
   const { caller, lanes, batches, share, prover, checker, clock, randomBytes, isThere, events } = parts
   const targets = new WeakMap<Registration, Target | string>()
   const forms = new WeakMap<Message, Form>()
   /** Bytes that wait for each registration. */
   const held = new Map<number, number>()
-  const starting: (() => void)[] = []
+  let starting: (() => void)[] = []
+  /** Those of them that have begun. */
+  let begun = 0
   let inTurn = 0
   let open = 0
   let toldIdle: (() => void)[] = []
@@ -92,11 +100,16 @@ export function createDeliveries(parts: {
   }
   function nextTurn(): void {
     inTurn = 0
-    const some = starting.splice(0, AT_ONCE)
-    if (some.length === 0) return
-    inTurn = some.length
+    if (starting.length === 0) return
     clock.endOfTurn(nextTurn)
-    for (const start of some) start()
+    while (inTurn < AT_ONCE && begun < starting.length) {
+      inTurn++
+      starting[begun++]?.()
+    }
+    if (begun < starting.length && begun < starting.length / 2) return
+    // What has begun is let go of, seldom enough that a long row is not moved in each turn.
+    starting = starting.slice(begun)
+    begun = 0
   }
 
   function deliver(registration: Registration, message: Message): void {
@@ -107,16 +120,16 @@ export function createDeliveries(parts: {
     const before = held.get(registration.id) ?? 0
     const bytes = before + message.body.length + DELIVERY_BYTES
     if (before > 0 && bytes > share) return refuse('too much waits for this url')
-    const batch = batches.of(message)
-    if (batch === undefined) return refuse('too much is on its way')
-    batch.begin()
+    const batch = batches.of(message, target.origin)
+    if (typeof batch === 'string') return refuse(batch)
+    batch.begin(target.origin)
     open++
     held.set(registration.id, bytes)
     const run = (next: () => void): void => soon(() => void send(registration, target, batch, began, next))
-    if (lanes.enter(`${registration.id}:${message.topic}`, run)) return
+    if (lanes.enter(message.topic, registration.id, run)) return
     batch.count(0)
     refuse('too many messages wait for this url')
-    ended(registration, batch)
+    ended(registration, target, batch)
   }
 
   async function send(registration: Registration, target: Target, batch: Batch, began: number, next: () => void): Promise<void> {
@@ -130,7 +143,7 @@ export function createDeliveries(parts: {
     const outcome = await attempt(registration, target, batch.message, () => count(0)).catch((error: Error): Outcome => ({ type: 'failed', why: error.message }))
     settle(registration, batch.message.topic, outcome, began)
     count(outcome.type === 'confirmed' ? outcome.receivers : 0)
-    ended(registration, batch)
+    ended(registration, target, batch)
   }
 
   async function attempt(registration: Registration, target: Target, message: Message, late: () => void): Promise<Outcome> {
@@ -164,11 +177,11 @@ export function createDeliveries(parts: {
     events.settled(registration, topic, outcome, (clock.monotonic() - began) / 1_000)
   }
 
-  function ended({ id }: Registration, batch: Batch): void {
+  function ended({ id }: Registration, { origin }: Target, batch: Batch): void {
     const left = (held.get(id) as number) - batch.message.body.length - DELIVERY_BYTES
     if (left > 0) held.set(id, left)
     else held.delete(id)
-    batch.end()
+    batch.end(origin)
     if (--open > 0) return
     for (const tell of toldIdle) tell()
     toldIdle = []
@@ -176,6 +189,7 @@ export function createDeliveries(parts: {
 
   return {
     deliver,
+    missed: (registration, topic) => settle(registration, topic, { type: 'failed', why: 'too much is on its way' }, clock.monotonic()),
     get open() { return open },
     idle: () => (open === 0 ? Promise.resolve() : new Promise((resolve) => void toldIdle.push(resolve))),
   }

@@ -14,6 +14,8 @@ export interface GuardOptions {
   readonly allowPrivate: 'yes' | 'no'
   /** Asked at every check, because ports are known only once the hub listens. */
   readonly own: () => readonly OwnListener[]
+  /** Where clients reach the hub, when that is not where it listens: behind a proxy, a port of a container, a cloud's address. */
+  readonly publicly?: { readonly hostname: string; readonly port: number } | undefined
   /** The addresses of this machine's interfaces. */
   readonly machine: () => readonly string[]
 }
@@ -22,6 +24,8 @@ export interface GuardOptions {
 export interface Guard {
   /** Why nothing may connect there; `undefined` when it may. What is no plain IP address is refused. */
   forbids(address: string, port: number): string | undefined
+  /** Why nothing may connect to this name, whatever its addresses are: it is the hub's own. */
+  forbidsName(hostname: string, port: number): string | undefined
   /** Why a url may not be registered, as far as can be said without resolving its name. What it lets by, `forbids` still judges when it connects. */
   forbidsTarget(target: Pick<Target, 'hostname' | 'port'>): string | undefined
 }
@@ -38,11 +42,15 @@ const LOCALHOST = /(?:^|\.)localhost$/
  * message that comes back to the hub would go round for ever.
  * @throws {RangeError} naming the first text of `allow` that is neither an address nor a range
  */
-export function createGuard({ allow, allowPrivate, own, machine }: GuardOptions): Guard {
+export function createGuard({ allow, allowPrivate, own, machine, publicly }: GuardOptions): Guard {
   const open = allow.map((text) => readRange(text))
   const openSingles = open.filter(([network, bits]) => bits === (network.kind() === 'ipv4' ? 32 : 128))
 
+  const publicAddress = readAddress(publicly?.hostname ?? '')
+  const publicName = nameOf(publicly?.hostname ?? '')
+
   function isOwn(address: Address, port: number): boolean {
+    if (publicAddress !== undefined && publicly?.port === port && faces(address).some((face) => same(publicAddress, face))) return true
     const listeners = own().filter((listener) => listener.port === port)
     return listeners.length > 0 && faces(address).some((face) => isUnspecified(face) || listeners.some((listener) => reaches(face, listener)))
   }
@@ -69,11 +77,19 @@ export function createGuard({ allow, allowPrivate, own, machine }: GuardOptions)
     return what === undefined ? undefined : `${text} port ${port} is ${what}`
   }
 
+  function forbidsName(hostname: string, port: number): string | undefined {
+    const isPublic = publicly !== undefined && nameOf(hostname) === publicName && port === publicly.port
+    return isPublic ? `${publicName} port ${port} is the hub itself` : undefined
+  }
+
   return {
     forbids,
+    forbidsName,
     forbidsTarget({ hostname, port }) {
       if (readAddress(hostname) !== undefined) return forbids(hostname, port)
-      const name = hostname.toLowerCase().replace(/\.+$/, '')
+      const name = nameOf(hostname)
+      const own = forbidsName(hostname, port)
+      if (own !== undefined) return own
       if (LOCALHOST.test(name)) {
         const ways = [HERE_4, HERE_6]
         if (ways.some((address) => isOwn(address, port))) return `${name} port ${port} is the hub itself`
@@ -84,6 +100,10 @@ export function createGuard({ allow, allowPrivate, own, machine }: GuardOptions)
       return closed && INSIDE.test(name) ? `${name} is a name of the inside` : undefined
     },
   }
+}
+
+function nameOf(hostname: string): string {
+  return hostname.toLowerCase().replace(/\.+$/, '')
 }
 
 const HERE_4 = readAddress('127.0.0.1') as Address

@@ -1,74 +1,82 @@
-import { exactly, type Interest } from '../core/interest.ts'
-import type { Message } from '../core/message.ts'
-import { compilePattern } from '../core/pattern.ts'
-import type { HubPort, Subscriber } from '../core/ports.ts'
+import { compilePattern, type Pattern } from '../core/pattern.ts'
+import { createPatternIndex, type Texts } from '../core/pattern-index.ts'
 import type { Registration, RegistryChange } from '../core/registry.ts'
+import { topicIsText, type Topic } from '../core/topic.ts'
 
-/** The registrations in memory, each target one subscriber of the hub: nothing asks the database when a message comes. */
-export interface RegistrationIndex {
-  readonly size: number
-  has(id: number): boolean
-  apply(changes: readonly RegistryChange[]): void
-  /** Leaves the hub. */
-  close(): void
-}
-
-/** All registrations of one target. */
-class Group implements Subscriber {
-  // They are not here: what became of them is confirmed later.
-  readonly count = 0
-  readonly takesLarge = true
-  readonly registrations = new Map<number, Registration>()
-  readonly #deliver: (registration: Registration, message: Message) => void
-  leave: () => void = () => {}
-
-  constructor(deliver: (registration: Registration, message: Message) => void) {
-    this.#deliver = deliver
-  }
-
-  deliver(message: Message): void {
-    // Whoever relayed it has sent the webhooks.
-    if (message.relayed === true) return
-    for (const registration of this.registrations.values()) this.#deliver(registration, message)
-  }
-
-  gap(): void {}
-}
+/** Registrations bit by bit, for whoever has no time for all at once: `undefined` wherever something was done in vain. */
+export type Found = Iterator<Registration | undefined, void>
 
 /**
- * @param deliver called for every registration that wants a message; must not throw
- * @param unusable told of a registration that cannot match: its glob is none
+ * The registrations in memory: nothing asks the database when a message comes. What is found is found while the caller goes
+ * on, however long that takes: a registration that is taken away before it was reached does not come, and one whose id is
+ * above `newest` does not either. Ids rise, so with the `newest` of a moment nothing comes that was added after it.
  */
-export function createRegistrationIndex(
-  hub: HubPort,
-  deliver: (registration: Registration, message: Message) => void,
-  unusable: (registration: Registration, error: unknown) => void,
-): RegistrationIndex {
+export interface RegistrationIndex {
+  readonly size: number
+  /** The highest id that was ever here; 0 before the first. */
+  readonly newest: number
+  has(id: number): boolean
+  apply(changes: readonly RegistryChange[]): void
+  /** Those of the topic's own name, in the order added; `undefined` when there are none. */
+  named(topic: Topic, newest: number): Found | undefined
+  /** Whether a topic has no more by its own name than can be told at once. */
+  isFew(topic: Topic): boolean
+  /** Those whose glob matches. Each glob is asked once, and may take a millisecond; an `undefined` follows. */
+  matching(topic: Topic, newest: number): Found | undefined
+}
+
+/** One or several: most topics have one, and a map costs more than all the rest. */
+type Some = Registration | Map<number, Registration>
+
+interface Glob {
+  readonly source: Topic
+  /** `'none'` when it is no glob; `undefined` until a long one is asked. */
+  pattern: Pattern | 'none' | undefined
+  some: Some
+  takeOut(): void
+}
+
+/** A glob may be so long that taking it apart takes milliseconds. From here on it waits until it is asked. */
+const LONG = 1_024
+const FEW = 32
+
+/** @param unusable told of a registration that cannot match: its glob is none */
+export function createRegistrationIndex(unusable: (registration: Registration, error: unknown) => void): RegistrationIndex {
   const byId = new Map<number, Registration>()
-  const groups = { exact: new Map<string, Group>(), glob: new Map<string, Group>() }
+  const names = new Map<Topic, Some>()
+  const globs = new Map<Topic, Glob>()
+  const patterns = createPatternIndex<Glob>()
+  let newest = 0
 
   function add(registration: Registration): void {
     const { id, kind, target } = registration
+    newest = Math.max(newest, id)
     byId.set(id, registration)
-    let group = groups[kind].get(target)
-    if (group === undefined) {
-      const interest = interestOf(registration)
-      if (interest === undefined) return
-      group = new Group(deliver)
-      group.leave = hub.join(interest, group)
-      groups[kind].set(target, group)
-    }
-    group.registrations.set(id, registration)
+    if (kind === 'glob') return addGlob(registration)
+    const before = names.get(target)
+    const after = withOne(before, registration)
+    if (after !== before) names.set(target, after)
   }
 
-  function interestOf(registration: Registration): Interest | undefined {
-    const { kind, target } = registration
-    if (kind === 'exact') return exactly(target)
+  function addGlob(registration: Registration): void {
+    const source = registration.target
+    const there = globs.get(source)
+    if (there !== undefined) {
+      there.some = withOne(there.some, registration)
+      return
+    }
+    const glob: Glob = { source, pattern: undefined, some: registration, takeOut: () => {} }
+    globs.set(source, glob)
+    const texts = source.length > LONG ? beginningOf(source) : compiled(glob)
+    if (texts !== 'none') glob.takeOut = patterns.add(texts, glob)
+  }
+
+  function compiled(glob: Glob): Pattern | 'none' {
     try {
-      return { topics: [], patterns: [compilePattern(target)] }
+      return (glob.pattern ??= compilePattern(glob.source))
     } catch (error) {
-      unusable(registration, error)
-      return undefined
+      for (const registration of each(glob.some, Infinity)) unusable(registration, error)
+      return (glob.pattern = 'none')
     }
   }
 
@@ -76,16 +84,35 @@ export function createRegistrationIndex(
     const registration = byId.get(id)
     if (registration === undefined) return
     byId.delete(id)
-    const ofKind = groups[registration.kind]
-    const group = ofKind.get(registration.target)
-    group?.registrations.delete(id)
-    if (group === undefined || group.registrations.size > 0) return
-    group.leave()
-    ofKind.delete(registration.target)
+    const { kind, target } = registration
+    if (kind === 'exact') {
+      if (isLeftEmpty(names.get(target), id)) names.delete(target)
+      return
+    }
+    const glob = globs.get(target)
+    if (glob === undefined || !isLeftEmpty(glob.some, id)) return
+    // Whoever is just asking it finds nobody behind it.
+    glob.some = new Map()
+    globs.delete(target)
+    glob.takeOut()
+  }
+
+  function* matchingGlobs(topic: Topic, upTo: number): Generator<Registration | undefined, void> {
+    for (const found of patterns.bits(topic)) {
+      if (found === undefined) yield undefined
+      else for (const glob of found) {
+        if (oldest(glob.some) > upTo) continue
+        const pattern = compiled(glob)
+        const matches = pattern !== 'none' && pattern.matches(topic)
+        yield undefined
+        if (matches) yield* each(glob.some, upTo)
+      }
+    }
   }
 
   return {
     get size() { return byId.size },
+    get newest() { return newest },
     has: (id) => byId.has(id),
     apply(changes) {
       for (const change of changes) {
@@ -93,12 +120,47 @@ export function createRegistrationIndex(
         else add(change.registration)
       }
     },
-    close() {
-      for (const ofKind of [groups.exact, groups.glob]) {
-        for (const group of ofKind.values()) group.leave()
-        ofKind.clear()
-      }
-      byId.clear()
+    named(topic, upTo) {
+      const some = names.get(topic)
+      return some === undefined ? undefined : each(some, upTo)
     },
+    isFew(topic) {
+      const some = names.get(topic)
+      return !(some instanceof Map) || some.size <= FEW
+    },
+    matching: (topic, upTo) => (globs.size === 0 || !topicIsText(topic) ? undefined : matchingGlobs(topic, upTo)),
   }
+}
+
+/** Cheaply, and for a glob of any length. */
+function beginningOf(source: Topic): Texts {
+  const special = source.search(/[*?[]/)
+  return { prefix: special === -1 ? source : source.slice(0, special), suffix: '', inside: '' }
+}
+
+function withOne(some: Some | undefined, registration: Registration): Some {
+  if (some instanceof Map) return some.set(registration.id, registration)
+  if (some === undefined || some.id === registration.id) return registration
+  return new Map([[some.id, some], [registration.id, registration]])
+}
+
+/** Takes one away. */
+function isLeftEmpty(some: Some | undefined, id: number): boolean {
+  if (!(some instanceof Map)) return true
+  some.delete(id)
+  return some.size === 0
+}
+
+function oldest(some: Some): number {
+  if (!(some instanceof Map)) return some.id
+  for (const id of some.keys()) return id
+  return Infinity
+}
+
+function* each(some: Some, upTo: number): Generator<Registration, void> {
+  if (!(some instanceof Map)) {
+    if (some.id <= upTo) yield some
+    return
+  }
+  for (const registration of some.values()) if (registration.id <= upTo) yield registration
 }

@@ -1,44 +1,49 @@
-/** One thing to do at a time for each key, in the order given. */
+import type { Topic } from '../core/topic.ts'
+
+/** One thing to do at a time in each lane, in the order given. */
 export interface Lanes {
   readonly waiting: number
   /**
    * Calls `run` now, or when those before it in the lane have called their `next`. False when too many wait: nothing was
-   * done then.
+   * done then. Each id has one lane for each topic.
    */
-  enter(key: string, run: (next: () => void) => void): boolean
+  enter(topic: Topic, id: number, run: (next: () => void) => void): boolean
 }
 
 type Run = (next: () => void) => void
 
 /** @param most that wait in one lane */
 export function createLanes(most: number): Lanes {
-  /** Those that wait behind the one that runs. */
-  const lanes = new Map<string, Run[]>()
+  /** Those that wait behind the one that runs. By topic first: a long one that many ids share is not kept for each. */
+  const topics = new Map<Topic, Map<number, Run[]>>()
   let waiting = 0
 
-  function start(key: string, run: Run): void {
+  function start(topic: Topic, lanes: Map<number, Run[]>, id: number, run: Run): void {
     let open = true
     run(() => {
       if (!open) return
       open = false
-      const queue = lanes.get(key) as Run[]
+      const queue = lanes.get(id) as Run[]
       const following = queue.shift()
       if (following === undefined) {
-        lanes.delete(key)
+        lanes.delete(id)
+        if (lanes.size === 0) topics.delete(topic)
         return
       }
       waiting--
-      start(key, following)
+      start(topic, lanes, id, following)
     })
   }
 
   return {
     get waiting() { return waiting },
-    enter(key, run) {
-      const queue = lanes.get(key)
+    enter(topic, id, run) {
+      let lanes = topics.get(topic)
+      if (lanes === undefined) topics.set(topic, (lanes = new Map()))
+      const queue = lanes.get(id)
       if (queue === undefined) {
-        lanes.set(key, [])
-        start(key, run)
+        lanes.set(id, [])
+        start(topic, lanes, id, run)
         return true
       }
       if (queue.length >= most) return false

@@ -38,6 +38,8 @@ export interface Notices {
 
 /** Notices that are written at once, and that are claimed at once. */
 const AT_ONCE = 64
+/** Notices that begin in one turn of the event loop: each is encoded, signed and sent. */
+const IN_TURN = 16
 /** Notices that are being sent; what is due beyond them waits until one has been answered, or is late. */
 const MOST_SENDING = 256
 const NO_TRACING = Buffer.alloc(0)
@@ -94,8 +96,11 @@ export function createNotices(parts: {
 
   async function writeAll(): Promise<void> {
     broken = false
+    // One walk for all: it goes on where it was, and sees what came meanwhile. A new one would step over what is gone, each time.
+    let walk = unwritten.entries()
     while (unwritten.size > 0 && !broken) {
-      const some = [...unwritten].slice(0, AT_ONCE)
+      const some = [...walk.take(AT_ONCE)]
+      if (some.length === 0) walk = unwritten.entries()
       for (const [id] of some) unwritten.delete(id)
       const done = await Promise.allSettled(some.map(([id, notice]) => registry.postpone({ id, attempts: 0, ...notice })))
       for (const [i, [id, notice]] of some.entries()) {
@@ -118,7 +123,11 @@ export function createNotices(parts: {
       while (inTurn >= MOST_SENDING && !stopped) await new Promise<void>((resolve) => (room = resolve))
       if (stopped) return
       const due = await registry.claim(clock.now(), lock, AT_ONCE)
-      for (const notice of due) begin(notice)
+      for (const [i, notice] of due.entries()) {
+        // Those that are left when it stops are begun too: each is given back as it was.
+        if (i > 0 && i % IN_TURN === 0 && !stopped) await new Promise<void>((resolve) => clock.endOfTurn(resolve))
+        begin(notice)
+      }
       if (due.length < AT_ONCE) return
     }
   }

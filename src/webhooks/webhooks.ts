@@ -1,4 +1,5 @@
-import type { Confirmations, HubPort, RandomBytes, Random, Transport } from '../core/ports.ts'
+import type { Message } from '../core/message.ts'
+import type { Confirmations, HubPort, RandomBytes, Random, Subscriber, Transport } from '../core/ports.ts'
 import type { Registration, Registry } from '../core/registry.ts'
 import type { Topic } from '../core/topic.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
@@ -6,7 +7,8 @@ import type { Checker, Scheme } from '../protocol/lonelyps/authorization.ts'
 import { createBatches } from './batches.ts'
 import { createCaller, type CallTimes } from './caller.ts'
 import { createDeliveries, type Outcome } from './deliveries.ts'
-import { createRegistrationIndex, type RegistrationIndex } from './index-of-registrations.ts'
+import { createHandover, type Handover } from './handover.ts'
+import { createRegistrationIndex, type Found } from './index-of-registrations.ts'
 import { createLanes } from './lanes.ts'
 import { createNotices, type NoticePolicy } from './notices.ts'
 import { createProver } from './signing.ts'
@@ -19,6 +21,8 @@ export interface WebhooksOptions {
   readonly randomBytes: RandomBytes
   /** Connects to what a webhook may reach, and to nothing else: see `createGuardedConnector`. */
   readonly connector: unknown
+  /** Headers that go with every webhook. */
+  readonly mark?: Readonly<Record<string, string>>
   /** How we prove ourselves to subscribers, and they to us. */
   readonly toSubscribers: Scheme
   readonly checker: Checker
@@ -46,7 +50,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { limits, clock, meter } = kit
   const times: CallTimes = limits
   const slots = createSlots({ total: limits.maxWebhooks, perHost: limits.maxWebhooksPerHost })
-  const caller = createCaller({ connector: options.connector, slots, wheel: kit.wheel, times })
+  const caller = createCaller({ connector: options.connector, slots, wheel: kit.wheel, times, mark: options.mark ?? {} })
   const prover = createProver(options.toSubscribers, clock, randomBytes)
   const batches = createBatches(limits.maxWebhookBytes)
   const lanes = createLanes(limits.maxWebhookQueue)
@@ -57,13 +61,34 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const deliveries = createDeliveries({
     caller, lanes, batches, prover, checker, clock, randomBytes,
     share: limits.maxWebhookBytes / SHARES,
-    isThere: (id) => index?.has(id) === true && !leaving.has(id),
+    isThere: (id) => index.has(id) && !leaving.has(id),
     events: { settled },
   })
   /** Registrations that are being taken away: what waits for them is not sent, though the registry still has them. */
   const leaving = new Set<number>()
-  let index: RegistrationIndex | undefined
+  const index = createRegistrationIndex(events.unusable)
+  const handover = (name: string, find: (topic: Topic, newest: number) => Found | undefined, more: { isFew?: (topic: Topic) => boolean } = {}): Handover => createHandover({
+    ...more, clock, batches, name, find, newest: () => index.newest, deliver: deliveries.deliver, missed: deliveries.missed, lost: () => meter.failed(NAME),
+  })
+  // Apart: globs that take long to ask hold up no registration of a topic.
+  const named = handover('named', index.named, { isFew: index.isFew })
+  const matching = handover('matching', index.matching)
+  const subscriber: Subscriber = {
+    // They are not here: what became of them is confirmed later.
+    count: 0,
+    takesLarge: true,
+    deliver: hear,
+    gap() {},
+  }
+  let leave: (() => void) | undefined
   let stopping: Promise<void> | undefined
+
+  function hear(message: Message): void {
+    // Whoever relayed it has sent the webhooks.
+    if (message.relayed === true) return
+    named.take(message)
+    matching.take(message)
+  }
 
   function settled(registration: Registration, topic: Topic, outcome: Outcome, seconds: number): void {
     switch (outcome.type) {
@@ -84,29 +109,35 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     void registry.removeId(id).catch(events.registry).then(() => leaving.delete(id))
   }
 
-  async function stop(index: RegistrationIndex, deadline: AbortSignal): Promise<void> {
+  async function stop(leave: () => void, deadline: AbortSignal): Promise<void> {
     const over = Promise.withResolvers<void>()
     if (deadline.aborted) over.resolve()
     else deadline.addEventListener('abort', () => over.resolve(), { once: true })
-    await Promise.race([deliveries.idle(), over.promise])
+    await Promise.race([idle(), over.promise])
+    // Asking globs may take for ever; whoever registered a name is told of what was missed.
+    matching.close()
     await caller.close()
-    await deliveries.idle()
+    await idle()
     await notices.stop()
-    index.close()
+    leave()
+  }
+
+  async function idle(): Promise<void> {
+    await Promise.all([named.idle(), matching.idle()])
+    await deliveries.idle()
   }
 
   return {
     name: NAME,
     confirmed: batches.confirmed,
-    gauges: () => ({ registrations: index?.size ?? 0, running: slots.running, waiting: slots.waiting + lanes.waiting }),
+    gauges: () => ({ registrations: index.size, running: slots.running, waiting: slots.waiting + lanes.waiting }),
     async start(hub: HubPort) {
-      const opened = createRegistrationIndex(hub, deliveries.deliver, events.unusable)
-      index = opened
-      await registry.start(opened.apply)
+      leave = hub.joinAll(subscriber)
+      await registry.start(index.apply)
       notices.start()
     },
     async stop(deadline) {
-      if (index !== undefined) await (stopping ??= stop(index, deadline))
+      if (leave !== undefined) await (stopping ??= stop(leave, deadline))
     },
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WaystationError, type ErrorCode } from '../../src/core/errors.ts'
 import { interestIn } from '../../src/core/interest.ts'
-import { draft, type Draft, type Message } from '../../src/core/message.ts'
+import { draft, type Draft, type LargeBody, type Message } from '../../src/core/message.ts'
 import type { Log, Receipt } from '../../src/core/ports.ts'
 import { topicFromText } from '../../src/core/topic.ts'
 import { createRecorder, createTestHub, OURSELVES, STRANGER } from '../../src/testing/index.ts'
@@ -51,6 +51,23 @@ test('what is published is there when publish returns: numbered, delivered, coun
   assert.deepEqual([one.messages(), three.messages(), other.messages()], [[receipt.message], [receipt.message], []])
   assert.deepEqual(hub.cursor, { epoch: receipt.message.epoch, offset: 1 })
   assert.deepEqual([hub.topics, hub.patterns], [2, 1])
+})
+
+test('one that hears of everything gets each message after those who want it, counts for nobody, and takes large ones only if it says so', () => {
+  const { hub } = createTestHub()
+  const [wanting, all, large] = [createRecorder(), createRecorder(0), { ...createRecorder(0), takesLarge: true }]
+  const order: string[] = []
+  hub.joinAll({ ...all, deliver: (message) => (order.push('all'), all.deliver(message)) })
+  const leave = hub.joinAll(large)
+  hub.join(interestIn(['a']), { ...wanting, deliver: () => void order.push('wanting') })
+  assert.equal((hub.publish(text('a', '1'), STRANGER) as Receipt).subscribers, 1)
+  assert.equal((hub.publish(text('b', '2'), STRANGER) as Receipt).subscribers, 0)
+  assert.deepEqual([order, hub.audience(topicFromText('b')), hub.topics, hub.patterns], [['wanting', 'all', 'all'], 0, 1, 0])
+  const body: LargeBody = { size: 3, hold() {}, letGo() {}, read: () => assert.fail('nobody reads') }
+  hub.publish({ ...text('b', '3'), large: body }, STRANGER)
+  leave()
+  hub.publish(text('b', '4'), STRANGER)
+  assert.deepEqual([all.texts(), large.texts()], [['1', '2', '(gap)', '4'], ['1', '2', '3']])
 })
 
 test('all subscribers of a topic see one order, that of the offsets', () => {

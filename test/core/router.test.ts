@@ -195,3 +195,19 @@ test('a pattern that nobody wants any more is not asked', () => {
   assert.deepEqual(router.match(topic('aab')), [])
   assert.equal(asked, 0)
 })
+
+test('those who hear of everything are kept apart, each until it leaves; a list that was given out stays as it was', () => {
+  const router = createRouter()
+  const [first, second] = [createRecorder(), createRecorder()]
+  const leave = [router.joinAll(first), router.joinAll(second), router.joinAll(first)]
+  const before = router.everywhere
+  assert.deepEqual([router.match(topic('a')), router.topics, router.patterns], [[], 0, 0])
+  leave[1]?.()
+  leave[1]?.()
+  assert.deepEqual([router.everywhere, before], [[first, first], [first, second, first]])
+  leave[0]?.()
+  leave[0]?.()
+  assert.deepEqual(router.everywhere, [first])
+  leave[2]?.()
+  assert.deepEqual(router.everywhere, [])
+})

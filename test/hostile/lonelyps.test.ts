@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { encodeNotifyPrefix, encodeSet, encodeSubscribe, inOrder, type Entry } from '../../src/protocol/lonelyps/requests.ts'
 import { strongEtag } from '../../src/protocol/lonelyps/strong-etag.ts'
 import type { Config } from '../../src/index.ts'
+import { realClock } from '../../src/server/real-world.ts'
 import { temporaryFolder } from '../support/certificates.ts'
 import { until } from '../support/events.ts'
 import { createClient, notifyBody, openReceiver, post, schemes } from '../support/lonelyps.ts'
@@ -290,4 +291,24 @@ test('maxRegistrations: what would pass it is answered 507 and changes nothing, 
   assert.equal((await client.set(url, [entry('c')], [])).status, 200)
   assert.equal((await client.set(other, [], [entry('a*'), entry('b*')])).status, 200)
   assert.equal(await hub.gauge('waystation_registrations'), 3)
+})
+
+test('maxGlobBytes: a longer glob is refused, alone and in a list, and one of that length is taken', async (t) => {
+  const hub = await open(t, { maxGlobBytes: 10 })
+  const { client } = hub
+  assert.equal((await client.subscribe('glob', url, 'é*'.padEnd(10, 'x'))).status, 400)
+  assert.equal((await client.set(url, [entry('a')], [entry('*'.repeat(11))])).status, 400)
+  await hub.nothingCameOfIt()
+  assert.equal((await client.subscribe('glob', url, 'é*'.padEnd(9, 'x'))).status, 200)
+  assert.equal((await client.subscribe('exact', url, 'a'.repeat(60_000))).status, 200)
+})
+
+test('a list of tens of thousands is looked through in pieces: others are served in between', async (t) => {
+  const hub = await open(t)
+  const many = Array.from({ length: 30_000 }, (_, i) => entry(`topic ${String(i).padStart(6, '0')}`))
+  // Only looked at: every turn that is given to others goes through the clock.
+  const turns = t.mock.method(realClock, 'endOfTurn')
+  assert.equal((await hub.client.set(url, many, [])).status, 200)
+  assert.ok(turns.mock.callCount() >= 30, `${turns.mock.callCount()} turns`)
+  assert.equal(await hub.gauge('waystation_registrations'), 30_000)
 })

@@ -15,14 +15,17 @@ async function open(t: TestContext, config: Config = {}) {
   return { hub, client: createClient(hub.port) }
 }
 
-/** A server that takes every request and answers none, and says how many it has. */
-async function openHole(t: TestContext): Promise<{ url: string; running(): number; most(): number }> {
+/** A server that takes every request and answers none, or a byte of an answer now and then, and says how many it has. */
+async function openHole(t: TestContext, drips?: 'drips'): Promise<{ url: string; running(): number; most(): number }> {
   let running = 0
   let most = 0
   const server = createServer((request, response) => {
     request.resume()
     most = Math.max(most, ++running)
     response.on('close', () => running--)
+    if (drips === undefined) return
+    const timer = setInterval(() => response.write('x'), 50)
+    response.on('close', () => clearInterval(timer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => {
@@ -42,6 +45,19 @@ test('maxWebhooks: no more run at once, whoever hangs; and late ones give way to
   await until(() => hole.running() === 4, 'four run')
   await receiver.inbox.next(5_000)
   assert.equal(hole.most(), 4)
+})
+
+test('maxWebhooks: those who answer byte by byte are late too, and keep nobody waiting then', async (t) => {
+  const { hub, client } = await open(t, { maxWebhooks: 4, webhookReadTimeout: 300 })
+  const hole = await openHole(t, 'drips')
+  const receiver = await openReceiver(t)
+  for (let i = 0; i < 4; i++) await client.subscribe('exact', `${hole.url}/${i}`, 'evil')
+  await client.subscribe('exact', receiver.url(), 'good')
+  await hub.hub.publish('evil', 'x')
+  await until(() => hole.running() === 4, 'four run')
+  const began = performance.now()
+  for (let i = 0; i < 3; i++) assert.equal((await client.notify('good', 'x')).subscribers, 1)
+  assert.ok(performance.now() - began < 5_000, 'long before the total time')
 })
 
 test('maxWebhooksPerHost: one host has no more than these at once until they are slow, and others do not wait for it', async (t) => {
@@ -94,6 +110,19 @@ test('maxWebhookBytes: messages beyond it are missed at once, and what one url k
   }
   assert.ok(got >= 1 && got <= 3, `${got}`)
   assert.equal((await client.notify('b', 'y'.repeat(500_000))).subscribers, 0)
+})
+
+test('maxWebhookBytes: one host that hangs, with ever so many registrations, leaves room for the others', async (t) => {
+  const { hub, client } = await open(t, { maxWebhookBytes: 400_000 })
+  const hole = await openHole(t)
+  const receiver = await openReceiver(t)
+  const topics = Array.from({ length: 10 }, (_, i) => `evil/${i}`)
+  for (const topic of topics) await client.subscribe('exact', `${hole.url}/r`, topic)
+  await client.subscribe('exact', receiver.url(), 'good')
+  for (let i = 0; i < 10; i++) for (const topic of topics) await hub.hub.publish(topic, 'x'.repeat(10_000))
+  for (let i = 0; i < 5; i++) assert.equal((await client.notify('good', 'y'.repeat(60_000))).subscribers, 1)
+  for (let i = 0; i < 100; i++) for (const topic of topics) await hub.hub.publish(topic, '')
+  assert.equal((await client.notify('good', 'y'.repeat(60_000))).subscribers, 1)
 })
 
 test('webhookConnectTimeout: a peer that never finishes the TLS handshake has no more time than this', async (t) => {

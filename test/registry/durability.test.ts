@@ -4,12 +4,14 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import type { Worker } from 'node:worker_threads'
 import { WaystationError } from '../../src/core/errors.ts'
+import type { Clock } from '../../src/core/ports.ts'
 import { realClock } from '../../src/server/real-world.ts'
 import { temporaryFolder } from '../support/certificates.ts'
 import { until } from '../support/events.ts'
 import { run } from '../support/process.ts'
-import { databasePath, exact, openRegistry, shell, startAndKeep, URL } from './open-registry.ts'
+import { databasePath, exact, openRegistry, shell, startAndKeep, targets, URL } from './open-registry.ts'
 
+const refused = (error: unknown): boolean => error instanceof WaystationError && error.code === 'registry_unavailable'
 const SCRIPT = join(import.meta.dirname, 'registering.ts')
 
 test('a process that is killed in the middle of a thousand registrations loses none that it has answered', async (t) => {
@@ -105,11 +107,54 @@ test('when the thread dies, all that is open and all that follows is refused', a
   process.once('worker', (worker) => (thread = worker))
   const registry = openRegistry(t, databasePath(t))
   await registry.add(URL, exact('a'))
-  const refused = (error: unknown): boolean => error instanceof WaystationError && error.code === 'registry_unavailable'
   void thread?.terminate()
   // Nobody knows yet that it is gone.
   const open = Array.from({ length: 5 }, (_, i) => assert.rejects(registry.add(URL, exact(`${i}`)), refused))
   await Promise.all(open)
   await assert.rejects(registry.list(URL), refused)
   await registry.close()
+})
+
+test('a thread that died is followed by another after a pause that grows, and what has changed meanwhile is told', async (t) => {
+  const threads: Worker[] = []
+  const note = (worker: Worker): void => void threads.push(worker)
+  process.on('worker', note)
+  t.after(() => process.off('worker', note))
+  const file = databasePath(t)
+  const pauses: { ms: number; over: () => void }[] = []
+  const clock: Clock = {
+    ...realClock,
+    after(ms, over) {
+      pauses.push({ ms, over })
+      return () => {}
+    },
+  }
+  const registry = openRegistry(t, file, { clock })
+  const told = await startAndKeep(registry)
+  await registry.set(URL, [exact('gone'), exact('stays')])
+  for (const [i, ms] of [500, 1_000, 2_000].entries()) {
+    await until(() => threads.length === i + 1, 'the thread')
+    void threads[i]?.terminate()
+    await until(() => pauses.length === i + 1, 'the pause')
+    assert.equal(pauses[i]?.ms, ms)
+    await assert.rejects(registry.list(URL), refused)
+    pauses[i]?.over()
+  }
+  shell(t, file).exec("DELETE FROM subscriptions WHERE target = CAST('gone' AS BLOB); INSERT INTO subscriptions (kind, target, url) VALUES ('exact', CAST('new' AS BLOB), 'http://one.example/')")
+  await until(() => targets(told).join() === 'new,stays', 'what has changed')
+  assert.deepEqual(told.calls.slice(1).flat().map((change) => change.type).sort(), ['added', 'removed'], 'more was told than the difference')
+  assert.equal(await registry.add(URL, exact('after')), true)
+  assert.deepEqual(targets(told), ['after', 'new', 'stays'])
+  void threads.at(-1)?.terminate()
+  await until(() => pauses.length === 4, 'the pause')
+  assert.equal(pauses[3]?.ms, 500, 'an answer did not end the growing')
+})
+
+test('a database in memory is gone with its thread', async (t) => {
+  let thread: Worker | undefined
+  process.once('worker', (worker) => (thread = worker))
+  const registry = openRegistry(t, ':memory:', { clock: { ...realClock, after: () => assert.fail('it would begin again with nothing') } })
+  await registry.add(URL, exact('a'))
+  void thread?.terminate()
+  await assert.rejects(registry.list(URL), refused)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { migrate, NewerSchemaError } from '../../src/registry/sqlite/migrate.ts'
+import { DUE_NOTICES } from '../../src/registry/sqlite/operations.ts'
 import { MIGRATIONS } from '../../src/registry/sqlite/schema.ts'
 import { databasePath, exact, openRegistry, shell, URL } from './open-registry.ts'
 
@@ -48,9 +49,28 @@ test('a database of the first version is opened by this one', async (t) => {
   const file = databasePath(t)
   const database = shell(t, file)
   migrate(database, MIGRATIONS.slice(0, 1))
-  database.exec("INSERT INTO subscriptions (kind, target, url) VALUES ('exact', CAST('old' AS BLOB), 'http://one.example/')")
+  database.exec(`INSERT INTO subscriptions (kind, target, url) VALUES ('exact', CAST('old' AS BLOB), 'http://one.example/'), ('glob', CAST('old' AS BLOB), 'http://one.example/');
+    INSERT INTO missed (subscription_id, topic, attempts, due_at) VALUES (1, X'61', 0, 2), (2, X'61', 0, 1)`)
   const registry = openRegistry(t, file)
   assert.equal(await registry.add(URL, exact('new')), true)
-  assert.deepEqual((await registry.list(URL)).map((one) => one.target).sort(), ['new', 'old'])
+  assert.deepEqual((await registry.list(URL)).map((one) => one.target).sort(), ['new', 'old', 'old'])
+  assert.deepEqual((await registry.claim(2, 1, 10)).map((one) => one.registration.kind), ['exact', 'glob'])
   assert.equal(database.prepare('PRAGMA user_version').get()?.['user_version'], MIGRATIONS.length)
+})
+
+test('a claim takes what is due from its index, in order, without sorting the rest', (t) => {
+  const database = shell(t, databasePath(t))
+  migrate(database, MIGRATIONS)
+  const plan = database.prepare(`EXPLAIN QUERY PLAN ${DUE_NOTICES}`).all('exact', 1, 1, 1).map((row) => String(row['detail']))
+  assert.match(plan[0] as string, /USING INDEX missed_by_kind_and_due_at \(kind=\? AND due_at<\?\)/)
+  assert.ok(plan.every((line) => !/TEMP B-TREE|SCAN/.test(line)), plan.join('\n'))
+})
+
+test('a notice keeps to the kind of its registration, whoever changes that', (t) => {
+  const database = shell(t, databasePath(t))
+  migrate(database, MIGRATIONS)
+  database.exec(`INSERT INTO subscriptions (kind, target, url) VALUES ('exact', X'61', 'http://one.example/');
+    INSERT INTO missed (subscription_id, kind, topic, attempts, due_at) VALUES (1, 'exact', X'61', 0, 1);
+    UPDATE subscriptions SET kind = 'glob'`)
+  assert.equal(database.prepare('SELECT kind FROM missed').get()?.['kind'], 'glob')
 })

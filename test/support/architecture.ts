@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files whose time and chance are handed in, beside all of core/ and protocol/. */
-const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/]
+const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/, /^src\/subscriber\/(unproved|rounds|replays|interests|feed)\.ts$/]
 const FORBIDDEN_GLOBALS = /\b(Date\.now|new Date\(\)|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|performance\.|process\.|fetch\(|console\.)/
 const PURE_NODE = ['node:buffer']
 /** What of `node:crypto` gives the same for the same. */

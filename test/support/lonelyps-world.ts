@@ -20,6 +20,7 @@ import { createManualClock, type ManualClock } from '../../src/testing/manual-cl
 import { createLonelyps } from '../../src/transports/lonelyps/lonelyps.ts'
 import { createWebhooks } from '../../src/webhooks/webhooks.ts'
 import { temporaryFolder } from './certificates.ts'
+import { createBodyAccount } from '../../src/http/body-account.ts'
 
 export interface LonelypsWorld {
   readonly port: number
@@ -70,7 +71,7 @@ export async function openWorld(t: TestContext, options: WorldOptions): Promise<
     events: { failed: nothing, registry: (error) => failures.push(error), unusable: (_, error) => failures.push(error) },
   })
   const lonelyps = createLonelyps({
-    kit, registry, randomBytes, confirmations: webhooks,
+    kit, registry, randomBytes, bodies: createBodyAccount(limits.maxUnfinishedBytes), confirmations: webhooks,
     spool: createSpool(temporaryFolder(t), limits.maxSpoolBytes),
     fromSubscribers: checker(toBroadcasters), fromBroadcasters: checker(toSubscribers),
     answers: { toSubscribers, toBroadcasters },

@@ -3,8 +3,11 @@ import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { buildConnector } from 'undici'
+import type { LargeBody } from '../../src/core/message.ts'
+import type { Clock } from '../../src/core/ports.ts'
 import { createWheel } from '../../src/core/wheel.ts'
 import { realClock } from '../../src/server/real-world.ts'
+import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts'
 import { createCaller, MAX_ANSWER, type Answer, type Caller, type Outgoing } from '../../src/webhooks/caller.ts'
 import { createSlots } from '../../src/webhooks/slots.ts'
 import { parseTarget, type Target } from '../../src/webhooks/target.ts'
@@ -12,15 +15,15 @@ import { until } from '../support/events.ts'
 
 const TIMES = { webhookReadTimeout: 5_000, webhookTotalTimeout: 30_000 }
 
-function openCaller(t: TestContext, times: Partial<typeof TIMES> = {}) {
-  const slots = createSlots({ total: 100, perHost: 10 })
+function openCaller(t: TestContext, times: Partial<typeof TIMES> = {}, { total = 100, perHost = 10, clock = realClock }: { total?: number; perHost?: number; clock?: Clock } = {}) {
+  const slots = createSlots({ total, perHost })
   const connect = buildConnector({ timeout: 1_000 })
   const opened: Socket[] = []
   const connector: typeof connect = (options, callback) => connect(options, (...args) => {
     if (args[1] !== null) opened.push(args[1])
     callback(...args)
   })
-  const caller = createCaller({ connector, slots, wheel: createWheel(realClock, 10), times: { ...TIMES, ...times } })
+  const caller = createCaller({ connector, slots, wheel: createWheel(clock, 10), times: { ...TIMES, ...times } })
   t.after(() => caller.close())
   return { caller, slots, opened }
 }
@@ -163,9 +166,157 @@ test('a call ends at the total timeout: of silence, of an endless trickle, and w
   })
   const silent = await serveRaw(t, () => {})
   let late = 0
-  const answers = await Promise.all([caller.call(to(trickle)), caller.call(to(silent), () => late++)])
+  const answers = await Promise.all([caller.call(to(trickle), () => late++), caller.call(to(silent), () => late++)])
   for (const answer of answers) assert.match(text(answer), /^failed: no answer within/)
-  assert.deepEqual([late, slots.running], [1, 0])
+  assert.deepEqual([late, slots.running], [2, 0])
+})
+
+test('who answers byte by byte is late like the silent, and gives its place to one who waits', async (t) => {
+  const { caller } = openCaller(t, { webhookReadTimeout: 100 }, { total: 3 })
+  const drips = await serve(t, (request, response) => {
+    request.resume()
+    const timer = setInterval(() => response.write('x'), 10)
+    response.on('close', () => clearInterval(timer))
+  })
+  const good = await serve(t, (_, response) => response.end('ok'))
+  let late = 0
+  const dripping = Array.from({ length: 3 }, () => caller.call(to(drips), () => late++))
+  assert.equal(text(await caller.call(to(good))), '200 ok')
+  assert.match(text(await Promise.race(dripping)), /others wait for its place/)
+  assert.ok(late >= 2)
+})
+
+/** A large body whose pieces come one by one, each as soon as the one before was taken and `more` was called. */
+function handed(size: number, piece: number): { large: LargeBody; more(): Promise<void> } {
+  let asked = Promise.withResolvers<void>()
+  let given = Promise.withResolvers<void>()
+  return {
+    large: {
+      size, hold() {}, letGo() {},
+      async *read() {
+        for (let left = size; left > 0; left -= piece) {
+          asked.resolve()
+          await given.promise
+          given = Promise.withResolvers()
+          yield Buffer.alloc(Math.min(left, piece))
+        }
+        asked.resolve()
+      },
+    },
+    async more() {
+      await asked.promise
+      asked = Promise.withResolvers()
+      given.resolve()
+      await asked.promise
+    },
+  }
+}
+
+async function turns(clock: ManualClock, ms: number): Promise<void> {
+  for (let i = 0; i < ms; i += 100) clock.advance(100)
+  await clock.settle()
+}
+
+test('a large body that is taken at a fair pace makes nobody late, one taken by drops does; and its answer has all of its time', async (t) => {
+  const clock = createManualClock()
+  const { caller } = openCaller(t, {}, { clock })
+  const url = await serve(t, (request) => void request.resume())
+  const fair = handed(4.5 * 1_048_576, 1_048_576)
+  const drops = handed(4.5 * 1_048_576, 200_000)
+  const late = { fair: 0, drops: 0 }
+  void caller.call(to(url, { large: fair.large }), () => late.fair++)
+  void caller.call(to(url, { large: drops.large }), () => late.drops++)
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([fair.more(), drops.more()])
+    await turns(clock, 3_000)
+  }
+  assert.deepEqual(late, { fair: 0, drops: 1 })
+  await turns(clock, 2_500)
+  assert.deepEqual(late, { fair: 1, drops: 1 })
+})
+
+test('a large body goes to where one redirect leads, and not round in a ring', async (t) => {
+  const { caller } = openCaller(t)
+  let bytes = 0
+  const url = await serve(t, (request, response) => {
+    request.on('data', (piece: Buffer) => (bytes += piece.length))
+    request.on('end', () => (request.url === '/end' ? response.end('there') : response.writeHead(307, { Location: request.url === '/once' ? '/end' : '/ring' }).end()))
+  })
+  const size = 1_000_000
+  const large: LargeBody = { size, hold() {}, letGo() {}, async *read() { yield Buffer.alloc(size) } }
+  assert.equal(text(await caller.call(to(`${url}/once`, { parts: [], large }))), '200 there')
+  assert.equal(bytes, 2 * size)
+  assert.match(text(await caller.call(to(`${url}/ring`, { parts: [], large }))), /without an end/)
+  assert.equal(bytes, 4 * size)
+})
+
+test('who is redirected takes a place of the host it is sent to, and gives back its own', async (t) => {
+  // Time stands still, so that nobody is slow.
+  const { caller, slots } = openCaller(t, {}, { perHost: 2, clock: createManualClock() })
+  const responses: (() => void)[] = []
+  let most = 0
+  const end = await serve(t, (request, response) => {
+    request.resume()
+    most = Math.max(most, responses.push(() => response.end('there')))
+  })
+  const starts = await Promise.all(Array.from({ length: 5 }, () => serve(t, (request, response) => {
+    request.resume()
+    response.writeHead(307, { Location: request.url === '/stays' ? '/there' : request.url === '/there' ? '/' : end }).end()
+  })))
+  const calls = starts.map((url, i) => caller.call(to(i === 0 ? `${url}/stays` : url)))
+  await until(() => slots.waiting === 3 && responses.length === 2, 'two are there, and three wait')
+  assert.equal(slots.running, 2)
+  for (let left = 5; left > 0; left--) {
+    await until(() => responses.length > 0, 'one is there')
+    responses.shift()?.()
+  }
+  for (const answer of await Promise.all(calls)) assert.equal(text(answer), '200 there')
+  assert.deepEqual([most, slots.running, slots.waiting], [2, 0, 0])
+})
+
+test('who waits for a place where it was sent to is late like any other', async (t) => {
+  const clock = createManualClock()
+  const { caller, slots } = openCaller(t, {}, { total: 2, perHost: 1, clock })
+  const hangs = await serve(t, (request) => void request.resume())
+  const start = await serve(t, (request, response) => {
+    request.resume()
+    response.writeHead(307, { Location: `${hangs}/x` }).end()
+  })
+  let late = 0
+  const first = caller.call(to(hangs), () => late++)
+  const second = caller.call(to(start), () => late++)
+  await until(() => slots.waiting === 1, 'the second waits')
+  await turns(clock, 5_300)
+  assert.equal(late, 2)
+  assert.deepEqual([slots.running, slots.waiting], [2, 0])
+  await turns(clock, 30_000)
+  for (const answer of await Promise.all([first, second])) assert.match(text(answer), /no answer within/)
+  assert.deepEqual([late, slots.running], [2, 0])
+})
+
+test('who was late before it was sent elsewhere gives way there to one who waits', async (t) => {
+  const clock = createManualClock()
+  const { caller, slots } = openCaller(t, {}, { total: 1, clock })
+  let arrived = 0
+  const hangs = await serve(t, (request) => {
+    request.resume()
+    arrived++
+  })
+  const good = await serve(t, (_, response) => response.end('ok'))
+  const redirect = Promise.withResolvers<() => void>()
+  const start = await serve(t, (request, response) => {
+    request.resume()
+    redirect.resolve(() => response.writeHead(307, { Location: hangs }).end())
+  })
+  const first = caller.call(to(start))
+  const send = await redirect.promise
+  await turns(clock, 5_300)
+  send()
+  await until(() => arrived === 1, 'it is there')
+  const second = caller.call(to(good))
+  assert.deepEqual([slots.running, slots.waiting], [1, 0])
+  assert.equal(text(await second), '200 ok')
+  assert.match(text(await first), /others wait/)
 })
 
 test('a large body that somebody stops taking is over after the total timeout, whatever its size allows', async (t) => {

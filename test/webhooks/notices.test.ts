@@ -249,3 +249,37 @@ test('a thousand recovery urls that hang do not keep another from its notice onc
   for (const end of ends) end(BAD)
   await stopping
 })
+
+test('of many notices that are due some begin in each turn of the event loop, and all are sent', async () => {
+  const [clock, store] = [createManualClock(), createRegistryStore()]
+  let inTurn = 0
+  let most = 0
+  const { notices, sent } = openHub(clock, store, () => {
+    if (inTurn++ === 0) clock.endOfTurn(() => (inTurn = 0))
+    most = Math.max(most, inTurn)
+    return GOOD
+  })
+  for (let i = 0; i < 300; i++) notices.missed(await add(store, `http://r/${i}`), TOPIC)
+  await pass(clock, 6)
+  assert.deepEqual([sent.length, store.notices.size], [300, 0])
+  assert.ok(most <= 16, `${most} in one turn`)
+  await notices.stop()
+})
+
+test('a hundred thousand misses at once are written one after the other, the last as fast as the first', async () => {
+  const [clock, store] = [createManualClock(), createRegistryStore()]
+  let written = 0
+  const all = Promise.withResolvers<void>()
+  const postpone = (): Promise<void> => {
+    if (++written === 100_000) all.resolve()
+    return Promise.resolve()
+  }
+  const { notices } = openHub(clock, store, () => GOOD, { wrap: (registry) => ({ ...registry, postpone }) })
+  const [sample] = [await add(store, 'http://r/')]
+  const began = process.cpuUsage()
+  for (let id = 0; id < 100_000; id++) notices.missed({ ...sample, id }, TOPIC)
+  await all.promise
+  const { user } = process.cpuUsage(began)
+  assert.ok(user < 2_500_000, `${user / 1_000} ms`)
+  await notices.stop()
+})

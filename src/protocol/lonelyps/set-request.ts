@@ -42,17 +42,45 @@ export function parseSetHead(body: Buffer): SetHead | undefined {
  * bytewise, or when a glob or a recovery url is not UTF-8. Whether they have the etag is not looked at here.
  */
 export function parseSetLists(body: Buffer, head: Pick<SetHead, 'topics' | 'at'>): SetLists | undefined {
-  return tryRead(body, (reader) => {
-    const topics = readList(reader, head.topics, 'exact')
-    const globs = topics && readList(reader, reader.u32(), 'glob')
-    return topics && globs && { topics, globs }
-  }, head.at)
+  const lists = { exact: [] as Entry[], glob: [] as Entry[] }
+  const reading = readSetLists(body, head, Infinity)
+  for (;;) {
+    const { done, value } = reading.next()
+    if (done === true) return value ? { topics: lists.exact, globs: lists.glob } : undefined
+    lists[value.kind].push(...value.entries)
+  }
 }
 
-function readList(reader: Reader, count: number, kind: Kind): Entry[] | undefined {
+/**
+ * The same, at most so many entries at a time, for who has other work to do in between. The generator gives back whether the
+ * lists are sound; what it gave before it found that they are not is of no worth.
+ */
+export function* readSetLists(body: Buffer, head: Pick<SetHead, 'topics' | 'at'>, most: number): Generator<{ kind: Kind; entries: Entry[] }, boolean> {
+  let at = head.at
+  for (const kind of ['exact', 'glob'] as const) {
+    let left = head.topics
+    if (kind === 'glob') {
+      const count = tryRead(body, (reader) => ({ count: reader.u32(), at: reader.at }), at)
+      if (count === undefined) return false
+      ;({ count: left, at } = count)
+    }
+    let last: Buffer | undefined
+    while (left > 0) {
+      const read = tryRead(body, (reader) => readEntries(reader, Math.min(left, most), kind, last), at)
+      if (read === undefined) return false
+      yield { kind, entries: read.entries }
+      left -= read.entries.length
+      at = read.at
+      last = read.entries.at(-1)?.target
+    }
+  }
+  return true
+}
+
+function readEntries(reader: Reader, count: number, kind: Kind, before: Buffer | undefined): { entries: Entry[]; at: number } | undefined {
   // Grows with what is really there: a claim of four billion entries must cost nothing.
   const entries: Entry[] = []
-  let last: Buffer | undefined
+  let last = before
   for (let index = 0; index < count; index++) {
     const target = reader.s16()
     if (last !== undefined && last.compare(target) >= 0) return undefined
@@ -60,7 +88,7 @@ function readList(reader: Reader, count: number, kind: Kind): Entry[] | undefine
     entries.push({ target, recovery: reader.text16() || undefined })
     last = target
   }
-  return entries
+  return { entries, at: reader.at }
 }
 
 /** What a set_subscriptions body says. */

@@ -1,4 +1,4 @@
-import type { ClaimedNotice, Notice, Registration, RegistryChange, Wanted } from '../../core/registry.ts'
+import type { ClaimedNotice, Notice, Wanted } from '../../core/registry.ts'
 
 /** What the registry asks of the thread that holds the database. Values are copied on the way; `now` is the asker's clock. */
 export type Call =
@@ -6,7 +6,7 @@ export type Call =
   | { readonly do: 'add'; readonly url: string; readonly wanted: Wanted; readonly now: number }
   | { readonly do: 'remove'; readonly url: string; readonly wanted: Pick<Wanted, 'kind' | 'target'> }
   | { readonly do: 'removeId'; readonly id: number }
-  | { readonly do: 'set'; readonly url: string; readonly wanted: readonly Wanted[]; readonly now: number }
+  | { readonly do: 'set'; readonly url: string; readonly wanted: readonly Uint8Array<ArrayBuffer>[]; readonly now: number }
   | { readonly do: 'list'; readonly url: string }
   | { readonly do: 'remember'; readonly signature: Uint8Array; readonly expiresAt: number; readonly now: number }
   | { readonly do: 'forget'; readonly signature: Uint8Array }
@@ -21,7 +21,8 @@ export interface Answers {
   readonly remove: boolean
   readonly removeId: boolean
   readonly set: undefined
-  readonly list: readonly Registration[]
+  /** Packed. */
+  readonly list: readonly Uint8Array<ArrayBuffer>[]
   readonly remember: boolean
   readonly forget: undefined
   readonly postpone: undefined
@@ -41,15 +42,23 @@ export type Outcome =
   | { readonly id: number; readonly ok: true; readonly answer: Answer }
   | { readonly id: number; readonly ok: false; readonly detail: string; readonly cause: unknown }
 
-/** What the thread says after one transaction. The changes are told before the outcomes. */
-export interface Report {
-  readonly changes: readonly RegistryChange[]
-  readonly outcomes: readonly Outcome[]
-}
+/** What the main thread is to compare with what it has told. */
+export type News =
+  /** The numbers of all that there are, rising: whatever else was told is gone. */
+  | { readonly all: Float64Array<ArrayBuffer> }
+  /** Packed: these have changed, or come, or gone. */
+  | { readonly rows: Uint8Array<ArrayBuffer> }
+
+/** What the thread says: what has changed, or what became of calls whose changes it has said before. */
+export type Report =
+  | { readonly news: News }
+  | { readonly outcomes: readonly Outcome[] }
 
 export interface WorkerOptions {
   /** A path, or `:memory:`. */
   readonly file: string
   readonly busyTimeout: number
   readonly pollInterval: number
+  /** Whether changes are to be told from the beginning, without a `start`: somebody listened to the thread before. */
+  readonly listening: 'yes' | 'no'
 }

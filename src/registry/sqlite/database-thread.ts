@@ -1,64 +1,138 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { setImmediate as later } from 'node:timers'
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
-import type { Registration, RegistryChange } from '../../core/registry.ts'
-import type { Answer, Call, Outcome, Report, Request, WorkerOptions } from './calls.ts'
+import type { Answer, Outcome, Report, Request, WorkerOptions } from './calls.ts'
 import { changeFeed, type ChangeFeed } from './change-feed.ts'
 import { databaseFile } from './file.ts'
-import { answerOfNothing, needsDatabase, operations, writes } from './operations.ts'
-import { reasonOf } from './reasons.ts'
+import { answerOfNothing, needsDatabase, operations, type Operations } from './operations.ts'
+import type { Next } from './set-in-pieces.ts'
+import { isLocked, reasonOf } from './reasons.ts'
 import { MIGRATIONS } from './schema.ts'
 
-interface Connection {
+interface Connection extends Operations {
   readonly database: DatabaseSync
-  readonly perform: (call: Call) => Answer
   readonly feed: ChangeFeed
+}
+
+/** A call that is done piece by piece, between others. */
+interface Long {
+  readonly id: number
+  readonly steps: Generator<Next, Answer>
+  next: Next
 }
 
 /** Calls that share one transaction, and so one write to the disk. */
 const MOST_TOGETHER = 1_000
 
 const port = parentPort as MessagePort
-const { file, busyTimeout, pollInterval } = workerData as WorkerOptions
+const { file, busyTimeout, pollInterval, listening } = workerData as WorkerOptions
 const source = databaseFile(file, busyTimeout, MIGRATIONS)
-const known = new Map<number, Registration>()
+let long: Long[] = []
+let scheduled = false
 let connection: Connection | undefined
 let polling: NodeJS.Timeout | undefined
 
-port.on('message', (first: Request) => {
-  const together = [first]
-  while (together.length < MOST_TOGETHER) {
+port.on('message', (first: Request) => handle([first, ...waiting(MOST_TOGETHER - 1)]))
+if (listening === 'yes') {
+  polling = setInterval(poll, pollInterval)
+  poll()
+}
+
+/** What has come in meanwhile. */
+function waiting(most: number): Request[] {
+  const requests: Request[] = []
+  while (requests.length < most) {
     const next = receiveMessageOnPort(port)
     if (next === undefined) break
-    together.push(next.message as Request)
+    requests.push(next.message as Request)
   }
-  handle(together)
-})
+  return requests
+}
 
 function handle(requests: readonly Request[]): void {
-  const starts = requests.some(({ call }) => call.do === 'start')
-  try {
-    const answers = transact(requests.map(({ call }) => call))
-    const changes = polling !== undefined || starts ? newsAfterCommit(starts) : []
-    if (starts) polling ??= setInterval(poll, pollInterval)
-    report(changes, requests.map(({ id }, i) => ({ id, ok: true, answer: answers[i] })))
-  } catch (error) {
-    const detail = reasonOf(file, error)
-    report([], requests.map(({ id, call }) => (call.do === 'close' ? { id, ok: true, answer: undefined } : { id, ok: false, detail, cause: error })))
+  const writing = read(requests)
+  write(writing)
+  if (requests.some(({ call }) => call.do === 'close')) end(requests)
+  else workLater()
+}
+
+/** Answers those who only read: they need not wait for the lock that others hold. Gives the rest. */
+function read(requests: readonly Request[]): Request[] {
+  const writing: Request[] = []
+  for (const request of requests) {
+    const { id, call } = request
+    if (call.do === 'close') continue
+    attempt([id], () => {
+      const steps = connect(needsDatabase(call))?.pieces(call)
+      if (connection === undefined) return answer(id, answerOfNothing(call))
+      if (call.do === 'start') {
+        tellNews()
+        polling ??= setInterval(poll, pollInterval)
+        return answer(id, undefined)
+      }
+      if (steps === undefined) return void writing.push(request)
+      const one = { id, steps, next: steps.next().value as Next }
+      if (call.do === 'set' || !step(one)) long.push(one)
+    })
+    if (call.do === 'start' && connection === undefined) polling ??= setInterval(poll, pollInterval)
   }
-  if (requests.some(({ call }) => call.do === 'close')) end()
+  return writing
 }
 
 /** Does all of it in one transaction, or nothing. */
-function transact(calls: readonly Call[]): Answer[] {
-  const { database, perform, feed } = connect(calls.some(needsDatabase)) ?? {}
-  if (database === undefined || perform === undefined || feed === undefined) return calls.map(answerOfNothing)
-  const writing = calls.some(writes)
-  database.exec(writing ? 'BEGIN IMMEDIATE' : 'BEGIN')
+function write(requests: readonly Request[]): void {
+  if (requests.length === 0) return
+  attempt(requests.map(({ id }) => id), () => {
+    const answers = transact('write', ({ feed, perform }) => {
+      feed.prune()
+      return requests.map(({ call }) => perform(call))
+    })
+    tellCommitted()
+    report({ outcomes: requests.map(({ id }, i) => ({ id, ok: true, answer: answers[i] })) })
+  })
+}
+
+/** One piece, of those that are long in turn. */
+function work(): void {
+  const one = long.shift()
+  if (one === undefined) return
+  attempt([one.id], () => {
+    if (!step(one)) long.push(one)
+  })
+  workLater()
+}
+
+/** One piece in a turn: what has come in is done in between. */
+function workLater(): void {
+  if (long.length === 0 || scheduled) return
+  scheduled = true
+  later(() => {
+    scheduled = false
+    work()
+  })
+}
+
+/** True when that was the last piece. */
+function step(one: Long): boolean {
+  const result = transact(one.next, ({ feed }) => {
+    if (one.next === 'write') feed.prune()
+    return one.steps.next()
+  })
+  if (one.next === 'write' || result.done === true) tellCommitted()
+  if (result.done === true) answer(one.id, result.value)
+  else one.next = result.value
+  return result.done === true
+}
+
+function transact<T>(next: Next, act: (connection: Connection) => T): T {
+  const here = connect(false)
+  if (here === undefined) throw new Error('it was moved or deleted while it was in use')
+  const { database } = here
+  database.exec(next === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
   try {
-    if (writing) feed.prune()
-    const answers = calls.map(perform)
+    const result = act(here)
     database.exec('COMMIT')
-    return answers
+    return result
   } catch (error) {
     // Some failures have rolled it back already.
     if (database.isTransaction) database.exec('ROLLBACK')
@@ -66,37 +140,72 @@ function transact(calls: readonly Call[]): Answer[] {
   }
 }
 
-function connect(create: boolean): Connection | undefined {
-  const database = create ? source.openOrCreate() : source.openIfThere()
-  if (database === undefined || connection?.database === database) return connection
-  return (connection = { database, perform: operations(database), feed: changeFeed(database, known) })
+/** Refuses these when it throws. Where that was for a lock, all who wait for it now have waited as long: they are refused too. */
+function attempt(ids: readonly number[], act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    refuse(ids, error)
+    if (!isLocked(error)) return
+    refuse(long.filter(({ next }) => next === 'write').map(({ id }) => id), error)
+    long = long.filter(({ next }) => next !== 'write')
+    const requests = waiting(Infinity)
+    refuse(read(requests).map(({ id }) => id), error)
+    if (requests.some(({ call }) => call.do === 'close')) end(requests)
+  }
 }
 
-/** What was done is done, whether or not it can be read again now: then the poll tells of it later. Only `start` fails with it. */
-function newsAfterCommit(starts: boolean): RegistryChange[] {
+function connect(create: boolean): Connection | undefined {
+  const database = create === true ? source.openOrCreate() : source.openIfThere()
+  if (database === undefined || connection?.database === database) return connection
+  return (connection = { database, ...operations(database), feed: changeFeed(database) })
+}
+
+/** What was done is done, whether or not it can be read again now: then the poll tells of it later. */
+function tellCommitted(): void {
+  if (polling === undefined) return
   try {
-    return connection?.feed.news() ?? []
-  } catch (error) {
-    if (starts) throw error
-    return []
+    tellNews()
+  } catch {
+    // The poll tries again.
   }
+}
+
+function tellNews(): void {
+  for (const news of connection?.feed.news() ?? []) report({ news })
 }
 
 function poll(): void {
   try {
-    const changes = connect(false)?.feed.foreignNews() ?? []
-    if (changes.length > 0) report(changes, [])
+    for (const news of connect(false)?.feed.foreignNews() ?? []) report({ news })
   } catch {
     // Whoever asks next is told why. The next poll tries again.
   }
 }
 
-function report(changes: readonly RegistryChange[], outcomes: readonly Outcome[]): void {
-  port.postMessage({ changes, outcomes } satisfies Report)
+function answer(id: number, value: Answer): void {
+  report({ outcomes: [{ id, ok: true, answer: value }] })
 }
 
-function end(): void {
+function refuse(ids: readonly number[], error: unknown): void {
+  if (ids.length > 0) report({ outcomes: ids.map((id): Outcome => ({ id, ok: false, detail: reasonOf(file, error), cause: error })) })
+}
+
+function report(message: Report): void {
+  port.postMessage(message, 'news' in message ? [('all' in message.news ? message.news.all : message.news.rows).buffer] : message.outcomes.flatMap(buffersOf))
+}
+
+/** The packed rows of a list are handed over, not copied. */
+function buffersOf(outcome: Outcome): ArrayBuffer[] {
+  if (!outcome.ok || !Array.isArray(outcome.answer)) return []
+  return outcome.answer.flatMap((part) => (part instanceof Uint8Array ? [part.buffer as ArrayBuffer] : []))
+}
+
+/** What is under way is finished first. */
+function end(requests: readonly Request[]): void {
+  while (long.length > 0) work()
   clearInterval(polling)
+  for (const { id, call } of requests) if (call.do === 'close') answer(id, undefined)
   try {
     source.close()
   } finally {

@@ -1,24 +1,13 @@
-import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
-import type { ClaimedNotice, Registration, Wanted } from '../../core/registry.ts'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { ClaimedNotice } from '../../core/registry.ts'
 import { topicFromBytes, topicToBytes } from '../../core/topic.ts'
 import type { Answer, Call } from './calls.ts'
-
-export type Row = Record<string, SQLOutputValue>
+import { packer, PIECE } from './pack.ts'
+import { packedFields, REGISTRATION_COLUMNS, registrationOf } from './rows.ts'
+import { setInPieces, type Next } from './set-in-pieces.ts'
 
 /** Expired signatures are kept a little longer, for a hub whose clock is behind. */
 const SIGNATURE_GRACE_MS = 600_000
-
-export const REGISTRATION_COLUMNS = 's.id, s.kind, s.target, s.url, s.recovery'
-
-export function registrationOf(row: Row): Registration {
-  return {
-    id: Number(row['id']),
-    kind: row['kind'] === 'glob' ? 'glob' : 'exact',
-    target: topicFromBytes(row['target'] as Uint8Array),
-    url: String(row['url']),
-    recovery: row['recovery'] === null ? undefined : String(row['recovery']),
-  }
-}
 
 /** Whether the call can change the database, so that its transaction takes the write lock at once. */
 export function writes(call: Call): boolean {
@@ -41,9 +30,20 @@ export function answerOfNothing(call: Call): Answer {
   }
 }
 
+/** Due notices of one kind that nobody has locked, the longest due first: in the order of its index, so that a long queue costs nothing. */
+export const DUE_NOTICES = `SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts, m.due_at FROM missed AS m JOIN subscriptions AS s ON s.id = m.subscription_id
+  WHERE m.kind = ? AND m.due_at <= ? AND (m.locked_until IS NULL OR m.locked_until <= ?) ORDER BY m.due_at, m.subscription_id LIMIT ?`
+
 /** The registry's statements on one connection. The transaction is the caller's. */
-export function operations(database: DatabaseSync): (call: Call) => Answer {
-  database.exec('CREATE TEMP TABLE wanted (kind TEXT, target BLOB, recovery TEXT, PRIMARY KEY (target, kind)) WITHOUT ROWID')
+export interface Operations {
+  /** A call that is done in one go. */
+  perform(call: Call): Answer
+  /** The pieces of a call that may be long, `undefined` for any other. Its steps may be done between others. */
+  pieces(call: Call): Generator<Next, Answer> | undefined
+}
+
+export function operations(database: DatabaseSync): Operations {
+  const set = setInPieces(database)
   const prepared = new Map<string, StatementSync>()
 
   function sql(text: string): StatementSync {
@@ -57,18 +57,6 @@ export function operations(database: DatabaseSync): (call: Call) => Answer {
     return Number(sql(text).run(...values).changes)
   }
 
-  function set(url: string, wanted: readonly Wanted[], now: number): undefined {
-    const insert = sql('INSERT OR REPLACE INTO wanted (kind, target, recovery) VALUES (?, ?, ?)')
-    for (const one of wanted) insert.run(one.kind, topicToBytes(one.target), one.recovery ?? null)
-    run('DELETE FROM subscriptions AS s WHERE url = ? AND NOT EXISTS (SELECT 1 FROM wanted AS w WHERE w.target = s.target AND w.kind = s.kind)', url)
-    run(`UPDATE subscriptions AS s SET recovery = w.recovery FROM wanted AS w
-      WHERE s.target = w.target AND s.kind = w.kind AND s.url = ? AND s.recovery IS NOT w.recovery`, url)
-    run(`INSERT INTO subscriptions (kind, target, url, recovery, created_at) SELECT kind, target, ?, recovery, ? FROM wanted AS w
-      WHERE NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.target = w.target AND s.kind = w.kind AND s.url = ?)`, url, now, url)
-    run('DELETE FROM wanted')
-    return undefined
-  }
-
   function remember(signature: Uint8Array, expiresAt: number, now: number): boolean {
     // Two for each that comes: the table shrinks to what is valid without a sweep that anybody would have to wait for.
     run('DELETE FROM signatures WHERE code IN (SELECT code FROM signatures WHERE expires_at < ? LIMIT 2)', now - SIGNATURE_GRACE_MS)
@@ -77,17 +65,38 @@ export function operations(database: DatabaseSync): (call: Call) => Answer {
   }
 
   function claim({ lock, now, lockMs, most }: Extract<Call, { do: 'claim' }>): ClaimedNotice[] {
-    const rows = sql(`SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts, m.due_at FROM missed AS m JOIN subscriptions AS s ON s.id = m.subscription_id
-      WHERE m.due_at <= ? AND (m.locked_until IS NULL OR m.locked_until <= ?) ORDER BY s.kind = 'glob', m.due_at, s.id LIMIT ?`).all(now, now, most)
+    const exact = sql(DUE_NOTICES).all('exact', now, now, most)
+    const rows = [...exact, ...(exact.length < most ? sql(DUE_NOTICES).all('glob', now, now, most - exact.length) : [])]
     return rows.map((row) => {
-      const registration = registrationOf(row)
+      const registration = registrationOf(packedFields(row))
       run('UPDATE missed SET lock = ?, locked_until = ? WHERE subscription_id = ?', lock, now + lockMs, registration.id)
       const topic = topicFromBytes(row['topic'] as Uint8Array)
       return { id: registration.id, topic, attempts: Number(row['attempts']), dueAt: Number(row['due_at']), registration, lock }
     })
   }
 
-  return (call) => {
+  function* list(url: string): Generator<Next, Answer> {
+    const parts: Uint8Array<ArrayBuffer>[] = []
+    for (let after = 0; ;) {
+      yield 'read'
+      const rows = packer()
+      for (const row of sql(`SELECT ${REGISTRATION_COLUMNS} FROM subscriptions AS s WHERE s.url = ? AND s.id > ? ORDER BY s.id LIMIT ?`).iterate(url, after, PIECE)) {
+        const fields = packedFields(row)
+        rows.put(fields)
+        after = fields.id
+      }
+      const full = rows.rows === PIECE
+      if (rows.rows > 0) parts.push(rows.take())
+      if (!full) return parts
+    }
+  }
+
+  /** Whether it may change more than is done in one go. */
+  function isLong(url: string, wanted: readonly Uint8Array[]): boolean {
+    return wanted.length > 1 || sql('SELECT count(*) AS n FROM (SELECT 1 FROM subscriptions WHERE url = ? LIMIT ?)').get(url, PIECE + 1)?.['n'] === PIECE + 1
+  }
+
+  function perform(call: Call): Answer {
     switch (call.do) {
       case 'start':
       case 'close': return undefined
@@ -101,14 +110,14 @@ export function operations(database: DatabaseSync): (call: Call) => Answer {
       }
       case 'remove': return run('DELETE FROM subscriptions WHERE target = ? AND kind = ? AND url = ?', topicToBytes(call.wanted.target), call.wanted.kind, call.url) === 1
       case 'removeId': return run('DELETE FROM subscriptions WHERE id = ?', call.id) === 1
-      case 'set': return set(call.url, call.wanted, call.now)
-      case 'list': return sql(`SELECT ${REGISTRATION_COLUMNS} FROM subscriptions AS s WHERE s.url = ?`).all(call.url).map(registrationOf)
+      case 'set': return toTheEnd(set(call.url, call.wanted, call.now)) as undefined
+      case 'list': return toTheEnd(list(call.url))
       case 'remember': return remember(call.signature, call.expiresAt, call.now)
       case 'forget': run('DELETE FROM signatures WHERE code = ?', call.signature)
         return undefined
       case 'postpone': {
         const { id, topic, attempts, dueAt } = call.notice
-        run(`INSERT INTO missed (subscription_id, topic, attempts, due_at) SELECT id, ?, ?, ? FROM subscriptions WHERE id = ?
+        run(`INSERT INTO missed (subscription_id, kind, topic, attempts, due_at) SELECT id, kind, ?, ?, ? FROM subscriptions WHERE id = ?
           ON CONFLICT (subscription_id) DO UPDATE SET topic = excluded.topic, attempts = excluded.attempts, due_at = excluded.due_at, lock = NULL, locked_until = NULL`,
         topicToBytes(topic), attempts, dueAt, id)
         return undefined
@@ -121,5 +130,20 @@ export function operations(database: DatabaseSync): (call: Call) => Answer {
       }
       default: throw new Error(`no operation ${JSON.stringify(call satisfies never)}`)
     }
+  }
+
+  return {
+    perform,
+    pieces(call) {
+      if (call.do === 'list') return list(call.url)
+      return call.do === 'set' && isLong(call.url, call.wanted) ? (set(call.url, call.wanted, call.now) as Generator<Next, undefined>) : undefined
+    },
+  }
+}
+
+function toTheEnd<T>(steps: Generator<Next, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
   }
 }

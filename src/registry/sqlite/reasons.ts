@@ -20,3 +20,9 @@ export function reasonOf(file: string, error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   return reason === undefined ? `${file}: ${message}` : `${file}: ${reason} (${message})`
 }
+
+/** Whether the wait for another program's lock was in vain. */
+export function isLocked(error: unknown): boolean {
+  const { errcode } = error as { errcode?: unknown }
+  return typeof errcode === 'number' && (errcode & 0xff) === 5
+}

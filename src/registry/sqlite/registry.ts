@@ -3,8 +3,10 @@ import { resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { WaystationError } from '../../core/errors.ts'
 import type { Clock } from '../../core/ports.ts'
-import type { Registry, RegistryChange } from '../../core/registry.ts'
-import type { Answer, Answers, Call, Report, WorkerOptions } from './calls.ts'
+import type { Registry, RegistryChange, Wanted } from '../../core/registry.ts'
+import type { Answer, Answers, Call, Outcome, Report, WorkerOptions } from './calls.ts'
+import { packWanted, unpackList } from './lists.ts'
+import { teller } from './told.ts'
 
 export interface SqliteRegistryOptions {
   /** A path, or `:memory:`. The file and its folder are made when there is something to write. */
@@ -24,75 +26,140 @@ interface Open {
 /** The extension that this very file has: the package runs from its source and from what is built of it. */
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
+/** Milliseconds before a thread that died is followed by another; twice as long each time, until one has answered. */
+const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 30_000]
+
 /**
  * The registry in one SQLite file, shared by all processes that open it. All SQL runs in a thread of its own, so that no
  * write to the disk holds up the hub; what is asked for meanwhile shares the next transaction. The thread keeps the
- * process alive only while an answer is owed.
+ * process alive only while an answer is owed. One that dies is followed by another after a pause; a database in memory is
+ * gone with its thread, and stays so. A thread that dies is followed by a new one after a pause; a database in
+ * memory is gone with its thread, and stays so.
  */
 export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   const file = options.file === ':memory:' ? options.file : resolve(options.file)
-  const settings: WorkerOptions = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500 }
+  const settings = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500 }
   const { clock } = options
   const name = randomUUID()
   const open = new Map<number, Open>()
+  /** What the thread has said and was not told yet, in its order. */
+  const said: (Report | { readonly died: WaystationError })[] = []
+  /** The last set of each url that has one under way. */
+  const sets = new Map<string, Promise<void>>()
+  const compared = teller()
+  let telling = false
   let asked = 0
   let claims = 0
   let worker: Worker | undefined
   let exited: Promise<void> | undefined
-  let over: WaystationError | undefined
+  let down: WaystationError | undefined
+  let pause = FIRST_PAUSE
+  let stopWaiting = (): void => {}
+  let closed: WaystationError | undefined
   let closing: Promise<void> | undefined
-  let told: (changes: readonly RegistryChange[]) => void = () => {}
+  let told: ((changes: readonly RegistryChange[]) => void) | undefined
 
   function begin(): Worker {
+    const workerData: WorkerOptions = { ...settings, listening: told === undefined ? 'no' : 'yes' }
     // None of the process's own flags: some of them are about its main program, and would keep a thread from starting.
-    const thread = new Worker(WORKER, { workerData: settings, name: 'waystation-registry', execArgv: [] })
+    const thread = new Worker(WORKER, { workerData, name: 'waystation-registry', execArgv: [] })
     let cause: unknown
     thread.on('message', take)
     thread.on('error', (error) => (cause = error))
     exited = new Promise((done) => {
       thread.on('exit', () => {
-        fail(new WaystationError('registry_unavailable', `${file}: its thread has ended`, cause))
+        const error = new WaystationError('registry_unavailable', `${file}: its thread has ended`, cause)
+        down = error
+        worker = undefined
+        take({ died: error })
+        if (closing === undefined && file !== ':memory:') stopWaiting = clock.after(pause, again)
         done()
       })
     })
+    if (open.size === 0) thread.unref()
     return thread
   }
 
-  function take({ changes, outcomes }: Report): void {
+  function again(): void {
+    down = undefined
+    pause = Math.min(2 * pause, LONGEST_PAUSE)
+    worker = begin()
+  }
+
+  function take(one: Report | { readonly died: WaystationError }): void {
+    said.push(one)
+    if (!telling) void tell()
+  }
+
+  /** What was said is told in its order, so that an answer comes after its changes. */
+  async function tell(): Promise<void> {
+    telling = true
     try {
-      if (changes.length > 0) told(changes)
-    } finally {
-      for (const outcome of outcomes) {
-        const one = open.get(outcome.id)
-        open.delete(outcome.id)
-        if (outcome.ok) one?.resolve(outcome.answer)
-        else one?.reject(new WaystationError('registry_unavailable', outcome.detail, outcome.cause))
+      for (let one = said.shift(); one !== undefined; one = said.shift()) {
+        if ('died' in one) fail(one.died)
+        else if ('outcomes' in one) for (const outcome of one.outcomes) settle(outcome)
+        else {
+          const rest = compared.tell(one.news, told ?? (() => {}))
+          if (rest !== undefined) await rest
+        }
       }
+    } finally {
+      telling = false
+      // A listener that threw must not keep others from their answers.
+      if (said.length > 0) void tell()
       if (open.size === 0) worker?.unref()
     }
   }
 
+  function settle(outcome: Outcome): void {
+    const one = open.get(outcome.id)
+    open.delete(outcome.id)
+    if (!outcome.ok) return one?.reject(new WaystationError('registry_unavailable', outcome.detail, outcome.cause))
+    pause = FIRST_PAUSE
+    one?.resolve(outcome.answer)
+  }
+
   function fail(error: WaystationError): void {
-    over ??= error
     for (const one of open.values()) one.reject(error)
     open.clear()
   }
 
   function ask<C extends Call>(call: C): Promise<Answers[C['do']]> {
-    if (over !== undefined) return Promise.reject(over)
+    return closed === undefined ? send(call, []) : Promise.reject(closed)
+  }
+
+  function send<C extends Call>(call: C, given: readonly ArrayBuffer[]): Promise<Answers[C['do']]> {
+    if (down !== undefined) return Promise.reject(down)
     const thread = (worker ??= begin())
     return new Promise((done, reject) => {
       const id = ++asked
       open.set(id, { resolve: (answer) => done(answer as Answers[C['do']]), reject })
       thread.ref()
-      thread.postMessage({ id, call })
+      thread.postMessage({ id, call }, given)
     })
   }
 
+  function set(url: string, wanted: readonly Wanted[]): Promise<void> {
+    if (closed !== undefined) return Promise.reject(closed)
+    const before = sets.get(url)
+    const now = (before === undefined ? setNow(url, wanted) : before.then(() => setNow(url, wanted), () => setNow(url, wanted))).finally(() => {
+      if (sets.get(url) === now) sets.delete(url)
+    })
+    sets.set(url, now)
+    return now
+  }
+
+  function setNow(url: string, wanted: readonly Wanted[]): Promise<void> {
+    const give = (parts: Uint8Array<ArrayBuffer>[]): Promise<void> => send({ do: 'set', url, wanted: parts, now: clock.now() }, parts.map((part) => part.buffer))
+    const packed = packWanted(wanted)
+    return packed instanceof Promise ? packed.then(give) : give(packed)
+  }
+
   async function close(): Promise<void> {
-    const last = worker === undefined ? undefined : ask({ do: 'close' }).catch(() => undefined)
-    over ??= new WaystationError('registry_unavailable', `${file}: it was closed`)
-    await last
+    closed = new WaystationError('registry_unavailable', `${file}: it was closed`)
+    stopWaiting()
+    while (sets.size > 0) await Promise.allSettled(sets.values())
+    if (worker !== undefined) await send({ do: 'close' }, []).catch(() => undefined)
     worker?.ref()
     await exited
   }
@@ -105,8 +172,8 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     add: (url, wanted) => ask({ do: 'add', url, wanted, now: clock.now() }),
     remove: (url, wanted) => ask({ do: 'remove', url, wanted }),
     removeId: (id) => ask({ do: 'removeId', id }),
-    set: (url, wanted) => ask({ do: 'set', url, wanted, now: clock.now() }),
-    list: (url) => ask({ do: 'list', url }),
+    set,
+    list: async (url) => unpackList(await ask({ do: 'list', url })),
     remember: (signature, expiresAt) => ask({ do: 'remember', signature, expiresAt, now: clock.now() }),
     forget: (signature) => ask({ do: 'forget', signature }),
     postpone: (notice) => ask({ do: 'postpone', notice }),

@@ -58,4 +58,14 @@ export const MIGRATIONS: readonly string[] = [
     INSERT INTO changes (subscription_id) VALUES (OLD.id);
   END;
   `,
+  // Exact registrations are told first: without their kind in the index, each claim would sort all that is due.
+  `
+  ALTER TABLE missed ADD COLUMN kind TEXT NOT NULL DEFAULT 'exact';
+  UPDATE missed SET kind = 'glob' WHERE subscription_id IN (SELECT id FROM subscriptions WHERE kind = 'glob');
+  DROP INDEX missed_by_due_at;
+  CREATE INDEX missed_by_kind_and_due_at ON missed (kind, due_at);
+  CREATE TRIGGER subscriptions_kind_updated AFTER UPDATE OF kind ON subscriptions BEGIN
+    UPDATE missed SET kind = NEW.kind WHERE subscription_id = NEW.id;
+  END;
+  `,
 ]

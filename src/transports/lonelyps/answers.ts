@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, RandomBytes } from '../../core/ports.ts'
-import { replyEmptyUnread } from '../../http/reply.ts'
+import { replyEmptyUnread, replyUnread } from '../../http/reply.ts'
 import { prove, type Scheme } from '../../protocol/lonelyps/authorization.ts'
 import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
 import { encodeCheckResponse, encodeConfirmMissed, encodeConfirmReceive, encodeGeneric, encodeNotifyResponse } from '../../protocol/lonelyps/responses.ts'
@@ -61,7 +61,10 @@ export function createAnswers(parts: AnswerSchemes & { clock: Clock; randomBytes
   }
 }
 
+/** An answer with a body. What is left of the request's is read away. */
 export function send(response: ServerResponse, body: Buffer, status = 200, contentType = 'application/octet-stream'): void {
+  if (response.headersSent || response.destroyed) return
+  if (!response.req.complete) return replyUnread(response.req, response, status, body, { 'Content-Type': contentType })
   response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': body.length })
   response.end(body)
 }

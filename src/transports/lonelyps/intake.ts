@@ -4,7 +4,6 @@ import { WaystationError } from '../../core/errors.ts'
 import type { LargeBody } from '../../core/message.ts'
 import { expectLargeBody } from '../../http/body-watch.ts'
 import type { BodySource } from '../../http/body-source.ts'
-import { createGatherer } from '../../http/body.ts'
 import { SpoolFull, type Spool } from '../../http/spool.ts'
 import { Refusal } from './refusals.ts'
 
@@ -18,36 +17,23 @@ export interface Taken {
 export interface Intake {
   /**
    * Everything that is left of a body, which must be `length` bytes with this SHA-512.
-   * @throws {Refusal} 400 when it is not; 503 when too much is on its way
+   * @throws {Refusal} 400 when it is not
+   * @throws {BodyOverload}
    * @throws {WaystationError} `spool_full`
    */
   take(message: IncomingMessage, source: BodySource, length: bigint, sha512: Buffer): Promise<Taken>
-  /** Everything that is left, at most `limit` bytes. @throws {Refusal} 413, 503 */
+  /** Everything that is left, at most `limit` bytes. @throws {Refusal} 413. @throws {BodyOverload} */
   rest(message: IncomingMessage, source: BodySource, limit: number): Promise<Buffer>
 }
 
 const NOTHING = Buffer.alloc(0)
 
-/** @param bounds.spoolAbove bytes of a message in memory; `maxUnfinishedBytes` of all that are on their way into it */
-export function createIntake(spool: Spool, bounds: { spoolAbove: number; maxSpoolBytes: number; maxUnfinishedBytes: number }): Intake {
-  let onTheirWay = 0
-
+/** @param bounds.spoolAbove bytes of a message in memory; a larger one goes to the spool */
+export function createIntake(spool: Spool, bounds: { spoolAbove: number; maxSpoolBytes: number }): Intake {
   async function gather(source: BodySource, limit: number, tooMuch: number): Promise<Buffer> {
-    const body = createGatherer()
-    let held = 0
-    try {
-      for (;;) {
-        const piece = await source.next()
-        if (piece === undefined) return body.bytes()
-        if (body.size + piece.length > limit) throw new Refusal(tooMuch)
-        body.add(piece)
-        onTheirWay += body.held - held
-        held = body.held
-        if (onTheirWay > bounds.maxUnfinishedBytes) throw new Refusal(503)
-      }
-    } finally {
-      onTheirWay -= held
-    }
+    const body = await source.rest(limit)
+    if (body === undefined) throw new Refusal(tooMuch)
+    return body
   }
 
   async function store(source: BodySource, length: bigint, sha512: Buffer): Promise<Taken> {

@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { HubPort, Identity, Transport } from '../../core/ports.ts'
+import { clientOf } from '../../http/body-account.ts'
 import { createBodyReader } from '../../http/body.ts'
+import { createBodySource } from '../../http/body-source.ts'
 import type { Request, Route } from '../../http/server.ts'
 import { answerEmpty, createAnswers, send } from './answers.ts'
 import { forgetSignature } from './authorize.ts'
@@ -16,13 +18,13 @@ export interface Lonelyps extends Transport {
 }
 
 const ROOT = '/v1/'
-/** The longest body but for messages and set lists; more may follow, and is of no meaning. */
-const SHORT_BODY = 1_048_576
+/** The longest body but for messages and set lists: four fields. */
+const SHORT_BODY = 4 * (2 + 65_535)
 
 /** The lonelyps protocol over HTTP: subscriptions that are urls, notify, and what broadcasters say to each other (section 2). */
 export function createLonelyps(options: LonelypsOptions): Lonelyps {
   const { kit, letsIn } = options
-  const reader = createBodyReader(SHORT_BODY, kit.limits.maxUnfinishedBytes)
+  const reader = createBodyReader(SHORT_BODY, options.bodies)
   const intake = createIntake(options.spool, kit.limits)
   let hub: HubPort | undefined
   let open = false
@@ -33,8 +35,9 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
     clock: kit.clock,
     reply: createAnswers({ ...options.answers, clock: kit.clock, randomBytes: options.randomBytes }),
     intake,
-    async body({ message, response }) {
-      const body = await reader.read(message, response)
+    source: ({ message, response, identity }) => createBodySource(message, response, options.bodies, clientOf(identity.address)),
+    async body({ message, response, identity }) {
+      const body = await reader.read(message, response, clientOf(identity.address))
       if (Buffer.isBuffer(body)) return body
       throw new Refusal(body === 'too_large' ? 413 : 503)
     },
@@ -67,12 +70,12 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
 
   async function refuse(error: unknown, call: Call): Promise<void> {
     const { message, response } = call
-    // Who has gone in the middle of a request is not waiting for an answer.
-    if (message.destroyed && !message.complete) return
+    // Who has gone in the middle of a request is not waiting for an answer, and will send it again as it was.
+    if (message.destroyed && !message.complete) return forgetSignature(options.registry, call)
     const status = statusOf(error)
     if (status === undefined) options.failed(error)
     if (status === 503) await forgetSignature(options.registry, call)
-    if (error instanceof Refusal && error.body !== undefined && message.complete) send(response, error.body, error.status, error.contentType)
+    if (error instanceof Refusal && error.body !== undefined) send(response, error.body, error.status, error.contentType)
     else answerEmpty(response, status ?? 500, message)
   }
 

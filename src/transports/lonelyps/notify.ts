@@ -2,7 +2,6 @@ import { isUtf8 } from 'node:buffer'
 import { WaystationError } from '../../core/errors.ts'
 import type { Receipt } from '../../core/ports.ts'
 import { topicFromBytes } from '../../core/topic.ts'
-import { createBodySource } from '../../http/body-source.ts'
 import { claims } from '../../protocol/lonelyps/claims.ts'
 import { NOTIFY_PREFIX_MAX, parseNotifyPrefix } from '../../protocol/lonelyps/requests.ts'
 import type { Taken } from './intake.ts'
@@ -18,7 +17,7 @@ export function createNotify(parts: EndpointParts): Endpoint {
   const { fromSubscribers, intake, confirmations, reply, clock, kit } = parts
   return async (call) => {
     const received = clock.now()
-    const source = createBodySource(call.message, call.response)
+    const source = parts.source(call)
     const begun = await source.head((bytes) => parseNotifyPrefix(bytes) !== 'more' || bytes.length >= NOTIFY_PREFIX_MAX)
     const prefix = parseNotifyPrefix(begun)
     if (prefix === 'more') throw new Refusal(400)

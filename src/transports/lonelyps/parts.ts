@@ -3,6 +3,8 @@ import type { Clock, Confirmations, HubPort, Identity, RandomBytes } from '../..
 import type { Registry } from '../../core/registry.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
 import type { Request } from '../../http/server.ts'
+import type { BodyAccount } from '../../http/body-account.ts'
+import type { BodySource } from '../../http/body-source.ts'
 import type { Spool } from '../../http/spool.ts'
 import type { Checker } from '../../protocol/lonelyps/authorization.ts'
 import type { Answers, AnswerSchemes } from './answers.ts'
@@ -13,6 +15,8 @@ export interface LonelypsOptions {
   readonly registry: Registry
   readonly spool: Spool
   readonly confirmations: Confirmations
+  /** What bodies on their way keep in memory, shared with the other protocols. */
+  readonly bodies: BodyAccount
   /** Checks what subscribers send, and what other broadcasters send in our name. */
   readonly fromSubscribers: Checker
   readonly fromBroadcasters: Checker
@@ -47,6 +51,8 @@ export interface EndpointParts extends LonelypsOptions {
   readonly reply: Answers
   readonly clock: Clock
   readonly intake: Intake
+  /** The body of a call, booked on its client's account. */
+  readonly source: (call: Call) => BodySource
   /** A whole short body. @throws {Refusal} 413, 503 */
   readonly body: (call: Call) => Promise<Buffer>
 }

@@ -1,5 +1,4 @@
 import { topicFromBytes } from '../../core/topic.ts'
-import { createBodySource } from '../../http/body-source.ts'
 import { claims } from '../../protocol/lonelyps/claims.ts'
 import { parseMissed, parseReceivePrefix, parseReprDigest, RECEIVE_PREFIX_MAX } from '../../protocol/lonelyps/requests.ts'
 import { UNSUBSCRIBE_IMMEDIATE } from '../../protocol/lonelyps/responses.ts'
@@ -24,8 +23,8 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
     const sha512 = parseReprDigest(call.message.headersDistinct['repr-digest']?.[0])
     if (sha512 === undefined) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
     const url = publicUrl + RECEIVE
-    if (publicUrl === '' || urlOf(call) !== url) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
-    const source = createBodySource(call.message, call.response)
+    if (publicUrl === '' || !wasAskedFor(url, call)) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
+    const source = parts.source(call)
     const begun = await source.head((bytes) => parseReceivePrefix(bytes) !== 'more' || bytes.length >= RECEIVE_PREFIX_MAX)
     const prefix = parseReceivePrefix(begun)
     if (prefix === 'more') throw new Refusal(400)
@@ -43,7 +42,7 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
 
   const missed: Endpoint = async (call) => {
     const url = publicUrl + MISSED
-    if (publicUrl === '' || urlOf(call) !== url) throw new Refusal(400, WRONG_MISSED_URL, 'application/json; charset=utf-8')
+    if (publicUrl === '' || !wasAskedFor(url, call)) throw new Refusal(400, WRONG_MISSED_URL, 'application/json; charset=utf-8')
     const notice = parseMissed(await parts.body(call))
     if (notice === undefined) throw new Refusal(400)
     const { topic, tracing } = notice
@@ -54,8 +53,12 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
   return { [RECEIVE]: receive, [MISSED]: missed }
 }
 
-/** The address that the caller used, as far as it can be seen here. */
-function urlOf({ request, message }: Call): string {
-  const scheme = 'encrypted' in message.socket ? 'https' : 'http'
-  return `${scheme}://${message.headers.host ?? ''}${request.base}${request.path.text ?? ''}${request.query}`
+/**
+ * Whether the caller used this url, as far as it can be seen here: host, path and query. The scheme cannot: a proxy may have
+ * taken the TLS off.
+ */
+function wasAskedFor(url: string, { request, message }: Call): boolean {
+  const scheme = url.slice(0, url.indexOf('://'))
+  const asked = `${scheme}://${message.headers.host ?? ''}${request.base}${request.path.text ?? ''}${request.query}`
+  return URL.canParse(asked) && new URL(asked).href === new URL(url).href
 }

@@ -1,3 +1,4 @@
+import { BodyOverload } from '../../http/body-source.ts'
 import { ERRORS, WaystationError } from '../../core/errors.ts'
 
 /** A request that is not done, with the status that says so. Thrown by what an endpoint is made of, answered in one place. */
@@ -19,5 +20,6 @@ export class Refusal extends Error {
 /** The status for what went wrong; `undefined` for what nobody expected. */
 export function statusOf(error: unknown): number | undefined {
   if (error instanceof Refusal) return error.status
+  if (error instanceof BodyOverload) return 503
   return error instanceof WaystationError ? ERRORS[error.code].status : undefined
 }

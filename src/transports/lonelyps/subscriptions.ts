@@ -3,10 +3,9 @@ import { exactly, type Interest } from '../../core/interest.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import type { Wanted } from '../../core/registry.ts'
 import { topicFromBytes, topicToBytes } from '../../core/topic.ts'
-import { createBodySource } from '../../http/body-source.ts'
 import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
-import { parseCheck, parseSetHead, parseSetLists, parseSubscribe, parseUnsubscribe, type Entry, type Kind, type SetLists, type SubscribeRequest } from '../../protocol/lonelyps/requests.ts'
-import { strongEtag } from '../../protocol/lonelyps/strong-etag.ts'
+import { inOrder, parseCheck, parseSetHead, parseSubscribe, parseUnsubscribe, readSetLists, type Entry, type Kind, type SetHead, type SubscribeRequest } from '../../protocol/lonelyps/requests.ts'
+import { createStrongEtag } from '../../protocol/lonelyps/strong-etag.ts'
 import { NO_TRACING } from './answers.ts'
 import { authorize } from './authorize.ts'
 import type { Call, Endpoint, EndpointParts } from './parts.ts'
@@ -14,6 +13,9 @@ import { Refusal } from './refusals.ts'
 
 /** The most that a set_subscriptions body has before its lists: all of it is there, or the body is cut short. */
 const SET_HEAD_MAX = 2 + 65_535 + 2 + 65_535 + 1 + 64 + 4
+
+/** Entries that are handled in one turn of the event loop. */
+const SLICE = 1_000
 
 /** Subscribe, unsubscribe, check and set (lonelyps, section 2.3). */
 export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Record<string, Endpoint>> {
@@ -24,9 +26,9 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
     return async (call) => {
       const request = await parsed(call, (body) => parseSubscribe(body, kind))
       await authorize(call, fromSubscribers, claimOf(kind, request))
-      mayCall(request.url, [request.recovery])
       const wanted = wantedOf(kind, request)
-      mayWant(call, [wanted])
+      const denied = refusalOf(call, request.url, [wanted])
+      if (denied !== undefined) throw denied
       mustFit(1)
       if (!(await registry.add(request.url, wanted))) throw new Refusal(409)
       reply.generic(call.response, answerTo(kind, request))
@@ -45,13 +47,25 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
   const check: Endpoint = async (call) => {
     const { url, tracing } = await parsed(call, parseCheck)
     await authorize(call, fromSubscribers, claims.checkSubscriptions({ url, tracing }))
-    const entries: { exact: Entry[]; glob: Entry[] } = { exact: [], glob: [] }
-    for (const { kind, target, recovery } of await registry.list(url)) entries[kind].push({ target: topicToBytes(target), recovery })
-    reply.checked(call.response, strongEtag(url, entries.exact, entries.glob))
+    const lists = { exact: [] as Entry[], glob: [] as Entry[] }
+    const registrations = await registry.list(url)
+    for (let at = 0; at < registrations.length; at += SLICE) {
+      for (const { kind, target, recovery } of registrations.slice(at, at + SLICE)) lists[kind].push({ target: topicToBytes(target), recovery })
+      await turn()
+    }
+    const etag = createStrongEtag(url)
+    for (const kind of ['exact', 'glob'] as const) {
+      const entries = inOrder(lists[kind])
+      for (let at = 0; at < entries.length; at += SLICE) {
+        etag.add(kind, entries.slice(at, at + SLICE))
+        await turn()
+      }
+    }
+    reply.checked(call.response, etag.digest())
   }
 
   const set: Endpoint = async (call) => {
-    const source = createBodySource(call.message, call.response)
+    const source = parts.source(call)
     const begun = await source.head((bytes) => bytes.length >= SET_HEAD_MAX)
     const head = parseSetHead(begun)
     if (head === undefined) throw new Refusal(400)
@@ -60,15 +74,37 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
     source.unread(begun)
     // The rest is read only now: whoever has not proved who they are cannot make us hold megabytes.
     const body = await parts.intake.rest(call.message, source, limits.maxSetBytes)
-    const lists = parseSetLists(body, head)
-    if (lists === undefined || !strongEtag(url, lists.topics, lists.globs).equals(etag)) throw new Refusal(400)
-    const wanted = wantedIn(lists)
-    if (wanted.length > 0) mayCall(url, wanted.map(({ recovery }) => recovery))
-    mayWant(call, wanted)
+    const wanted = await wantedIn(call, head, body)
     if (parts.registrations() + wanted.length > limits.maxRegistrations) mustFit(wanted.length - (await registry.list(url)).length)
     await registry.set(url, wanted)
     reply.generic(call.response, claims.setResponse({ etag, tracing: NO_TRACING }))
   }
+
+  /** What a set body wants, looked through some entries in a turn: a long list must not keep everybody else waiting. */
+  async function wantedIn(call: Call, head: SetHead, body: Buffer): Promise<Wanted[]> {
+    const wanted: Wanted[] = []
+    const etag = createStrongEtag(head.url)
+    const reading = readSetLists(body, head, SLICE)
+    // Whether it may is said only of a body that is sound.
+    let denied: unknown
+    for (;;) {
+      const { done, value } = reading.next()
+      if (done === true) {
+        if (!value || !etag.digest().equals(head.etag)) throw new Refusal(400)
+        if (denied !== undefined) throw denied
+        return wanted
+      }
+      const { kind, entries } = value
+      etag.add(kind, entries)
+      const some = entries.map((entry) => wantedOf(kind, entry))
+      denied ??= refusalOf(call, head.url, some)
+      if (wanted.length + some.length > limits.maxRegistrations) throw tooMany()
+      wanted.push(...some)
+      await turn()
+    }
+  }
+
+  const turn = (): Promise<void> => new Promise((resolve) => parts.clock.endOfTurn(resolve))
 
   async function parsed<T>(call: Call, parse: (body: Buffer) => T | undefined): Promise<T> {
     const request = parse(await parts.body(call))
@@ -76,22 +112,25 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
     return request
   }
 
-  /** @throws {WaystationError} `refused_url` */
-  function mayCall(url: string, recoveries: readonly (string | undefined)[]): void {
-    for (const one of new Set([url, ...recoveries])) {
-      const why = one === undefined ? undefined : refusesUrl(one)
-      if (why !== undefined) throw new WaystationError('refused_url', why)
+  /** Why a url may not have this, as the error to answer with. */
+  function refusalOf(call: Call, url: string, wanted: readonly Wanted[]): Error | undefined {
+    if (wanted.some(({ kind, target }) => kind === 'glob' && Buffer.byteLength(target) > limits.maxGlobBytes)) {
+      return new WaystationError('bad_pattern', `a glob may have ${limits.maxGlobBytes} bytes`)
     }
+    for (const one of new Set([url, ...wanted.map(({ recovery }) => recovery)])) {
+      const why = one === undefined ? undefined : refusesUrl(one)
+      if (why !== undefined) return new WaystationError('refused_url', why)
+    }
+    return call.hub.maySubscribe(interestIn(wanted), call.identity) ? undefined : new WaystationError('forbidden', 'subscribing')
   }
 
-  /** @throws {WaystationError} `forbidden` */
-  function mayWant(call: Call, wanted: readonly Wanted[]): void {
-    if (!call.hub.maySubscribe(interestIn(wanted), call.identity)) throw new WaystationError('forbidden', 'subscribing')
+  function tooMany(): WaystationError {
+    return new WaystationError('too_many_registrations', String(limits.maxRegistrations))
   }
 
   /** @throws {WaystationError} `too_many_registrations` */
   function mustFit(more: number): void {
-    if (parts.registrations() + more > limits.maxRegistrations) throw new WaystationError('too_many_registrations', String(limits.maxRegistrations))
+    if (parts.registrations() + more > limits.maxRegistrations) throw tooMany()
   }
 
   return {
@@ -117,10 +156,6 @@ function answerTo(kind: Kind, { url, target, recovery }: SubscribeRequest): Clai
 
 function wantedOf(kind: Kind, { target, recovery }: Entry): Wanted {
   return { kind, target: topicFromBytes(target), recovery }
-}
-
-function wantedIn({ topics, globs }: SetLists): Wanted[] {
-  return [...topics.map((entry) => wantedOf('exact', entry)), ...globs.map((entry) => wantedOf('glob', entry))]
 }
 
 function interestIn(wanted: readonly Wanted[]): Interest {

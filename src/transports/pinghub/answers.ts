@@ -4,6 +4,7 @@ import { WaystationError } from '../../core/errors.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
+import { clientOf, type BodyAccount } from '../../http/body-account.ts'
 import { createBodyReader } from '../../http/body.ts'
 import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
 import { replyEmpty, replyText, replyUnread } from '../../http/reply.ts'
@@ -20,6 +21,7 @@ const BODY_ERRORS = {
 
 interface Parts {
   readonly limits: Limits
+  readonly bodies: BodyAccount
   readonly origins: Origins
   readonly stats: PinghubStats
   readonly meter: Meter
@@ -31,7 +33,7 @@ interface Parts {
 /** What a channel path answers without a WebSocket: pinghub, sections 2 to 5. */
 export function createAnswers(parts: Parts): { answer(request: Request, response: ServerResponse): void } {
   const { limits, origins, stats, identify } = parts
-  const bodies = createBodyReader(limits.maxMessageBytes, limits.maxUnfinishedBytes)
+  const bodies = createBodyReader(limits.maxMessageBytes, parts.bodies)
 
   function answer(request: Request, response: ServerResponse): void {
     const { message, path } = request
@@ -76,7 +78,7 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
     if (!hub.may('publish', topic, by)) return refuse(response, new WaystationError('forbidden'), cors)
     onBadBody(request.message, BODY_ERRORS.unreadable)
-    const body = await bodies.read(request.message, response)
+    const body = await bodies.read(request.message, response, clientOf(request.peer.address))
     if (body === 'aborted') return
     if (body === 'too_large') {
       const error = new WaystationError('message_too_large', `a POST body may have ${limits.maxMessageBytes} bytes`)

@@ -8,6 +8,7 @@ import { exactly } from '../../core/interest.ts'
 import type { HubPort, Identity, Transport } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
+import type { BodyAccount } from '../../http/body-account.ts'
 import { sayGoodbye } from '../../http/goodbye.ts'
 import type { Origins } from '../../http/origin.ts'
 import type { Request, Route } from '../../http/server.ts'
@@ -22,6 +23,8 @@ import type { PinghubStats } from './metrics-port.ts'
 export interface PinghubOptions {
   readonly kit: TransportKit
   readonly origins: Origins
+  /** What bodies on their way keep in memory, shared with the other protocols. */
+  readonly bodies: BodyAccount
   /** Asks for a place for one long-lived connection; gives what returns it, or the status that refuses. */
   readonly admit: (request: Request) => (() => void) | number
   readonly stats: PinghubStats
@@ -47,7 +50,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
   /** Newcomers are let in. Those who are here may go on publishing until they have had their goodbye. */
   let open = false
 
-  const answers = createAnswers({ limits, origins, stats, meter, identify, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
+  const answers = createAnswers({ limits, bodies: options.bodies, origins, stats, meter, identify, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
 
   function originAllowed(origin: string): boolean {
     return !origins.stated || origins.allows(origin)

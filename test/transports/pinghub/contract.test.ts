@@ -16,12 +16,13 @@ import { OPCODE, readFrames } from '../../support/frames.ts'
 import { clientFrame, handshake, raw, type Raw } from '../../support/raw.ts'
 import { admitAll, anonymous, listenWith, transportKit } from '../../support/transport-port.ts'
 import { connect } from '../../support/websocket.ts'
+import { createBodyAccount } from '../../../src/http/body-account.ts'
 
 transportContract('pinghub', async (t) => {
   const kit = transportKit({ drainTime: 100 })
   const stats = createPinghubStats(kit.clock)
   t.after(() => stats.stop())
-  const transport = createPinghub({ kit, origins: createOrigins([]), admit: admitAll, stats, identify: anonymous })
+  const transport = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: admitAll, stats, identify: anonymous })
   const port = await listenWith(t, transport.route, kit)
   return {
     transport,

@@ -19,6 +19,7 @@ import { until } from '../../support/events.ts'
 import { openFrames, OPCODE } from '../../support/frames.ts'
 import { raw } from '../../support/raw.ts'
 import { ask, request } from '../../support/responses.ts'
+import { createBodyAccount } from '../../../src/http/body-account.ts'
 
 // pinghub, section 10.
 
@@ -111,7 +112,7 @@ async function startPinghub(t: TestContext): Promise<{ port: number; rates(): Re
   stats.start()
   const limits = limitsWith({ maxPathLength: 64 })
   const kit = { limits, clock: realClock, turn: createTurn(realClock), wheel: createWheel(realClock), meter: SILENT }
-  const pinghub = createPinghub({ kit, origins: createOrigins([]), admit: () => () => {}, stats, identify: () => STRANGER })
+  const pinghub = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: () => () => {}, stats, identify: () => STRANGER })
   await pinghub.start(createTestHub().hub)
   const trusted = addressSet([])
   const dispatch = createDispatch([pinghub.route], trusted, (error) => assert.fail(String(error)))

@@ -1,0 +1,38 @@
+import { randomFillSync, webcrypto } from 'node:crypto'
+
+/** The machine's own time. Timers never keep the process alive: sockets do. */
+export const realClock = {
+  now: (): number => Date.now(),
+  monotonic: (): number => performance.now(),
+  after(ms: number, fn: () => void): () => void {
+    const timer = setTimeout(fn, ms)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+  endOfTurn: (fn: () => void): void => void setImmediate(fn),
+}
+
+/** Keeps the process from ending for want of anything to wait for. Gives what lets go. */
+export function holdProcess(): () => void {
+  const timer = setInterval(() => {}, 2 ** 30)
+  return () => clearInterval(timer)
+}
+
+/** Chance that nobody can foresee. */
+export const realRandom = {
+  next: (): number => (webcrypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32,
+}
+
+let pool: Buffer = Buffer.alloc(0)
+let used = 0
+
+/** Bytes that nobody can foresee, drawn many at a time: each drawing is a call of the system. */
+export function randomBytes(size: number): Buffer {
+  if (used + size > pool.length) {
+    // A new pool each time: what was given out before stays as it is.
+    pool = randomFillSync(Buffer.allocUnsafeSlow(Math.max(8_192, size)))
+    used = 0
+  }
+  used += size
+  return pool.subarray(used - size, used)
+}
