@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import type { RegistryChange, Wanted } from '../../src/core/registry.ts'
-import { PIECE } from '../../src/registry/sqlite/pack.ts'
-import { TOLD_AT_ONCE } from '../../src/registry/sqlite/told.ts'
+import { packer, PIECE } from '../../src/registry/sqlite/pack.ts'
+import { teller, TOLD_AT_ONCE } from '../../src/registry/sqlite/told.ts'
 import { databasePath, exact, openRegistry, startAndKeep, URL } from './open-registry.ts'
 
 const MANY = 10 * PIECE
@@ -30,14 +30,24 @@ function countTurns(): { readonly now: () => number; end(): void } {
 
 for (const [what, next] of [['adds', many('new')], ['takes away', []], ['changes nothing', many('old')]] as const) {
   test(`what others ask for is answered between the pieces of a large set that ${what}`, async (t) => {
+    let thread: Worker | undefined
+    process.once('worker', (worker) => (thread = worker))
     const registry = openRegistry(t, databasePath(t))
     await registry.set(URL, many('old'))
     let over = false
+    let given = false
+    const post = thread?.postMessage.bind(thread) as Worker['postMessage']
+    assert.ok(thread)
+    thread.postMessage = (value: { call: { do: string } }, transfer?: readonly unknown[]): void => {
+      given ||= value.call.do === 'set'
+      Reflect.apply(post, thread, [value, transfer])
+    }
     const setting = registry.set(URL, next).finally(() => (over = true))
     let between = 0
     while (!over) {
+      const counts = given
       await registry.remember(Buffer.from(`signature ${between}`), 1)
-      if (!over) between++
+      if (!over && counts) between++
     }
     await setting
     assert.ok(between >= 4, `${between} in between`)
@@ -78,9 +88,21 @@ test('a large change is told some at a time, in turns of their own, additions fi
   const types = calls.flatMap(({ changes }) => changes.map((change) => change.type))
   assert.equal(types.length, 2 * MANY, 'not all was told before the answer')
   assert.equal(types.lastIndexOf('added'), MANY - 1, 'something was removed before all was added')
+  assert.ok(calls.every(({ changes }) => changes.length <= TOLD_AT_ONCE), 'too many in one call')
   const perTurn = new Map<number, number>()
   for (const { turn: at, changes } of calls) perTurn.set(at, (perTurn.get(at) ?? 0) + changes.length)
   assert.ok(Math.max(...perTurn.values()) <= 2 * TOLD_AT_ONCE, `${Math.max(...perTurn.values())} in one turn`)
+})
+
+test('between two calls that tell of many, the event loop turns', async () => {
+  const rows = packer()
+  for (let id = 1; id <= 10 * TOLD_AT_ONCE; id++) rows.put({ id, kind: 'exact', target: Buffer.from('a'), url: URL, recovery: undefined })
+  const turns = countTurns()
+  const at: number[] = []
+  await teller().tell({ rows: rows.take() }, () => void at.push(turns.now()))
+  turns.end()
+  assert.equal(at.length, 10)
+  assert.ok(new Set(at).size >= 9, at.join())
 })
 
 test('two sets for one url at the same time are done one after the other', async (t) => {
@@ -108,6 +130,7 @@ test('in a large set too, of repetitions the last counts, and what stays is the 
 test('closing waits for a large set that was asked for before', async (t) => {
   const file = databasePath(t)
   const registry = openRegistry(t, file)
+  await registry.list(URL)
   const setting = registry.set(URL, many('a'))
   await registry.close()
   await setting

@@ -112,7 +112,7 @@ test('what cannot be done undoes all that shares its transaction, and what comes
   await registry.add(URL, exact('there'))
   const [{ id, target: topic }] = (await registry.list(URL)) as [Registration]
   // While this keeps the thread busy, the other two come together.
-  const long = registry.set('http://long.example/', Array.from({ length: 20_000 }, (_, i) => exact(`${i}`)))
+  const long = registry.set('http://long.example/', Array.from({ length: PIECE }, (_, i) => exact(`${i}`)))
   const together = await Promise.allSettled([registry.add(URL, exact('a')), registry.postpone({ id, topic, attempts: NaN, dueAt: 0 })])
   await long.catch(() => {})
   assert.deepEqual(together.map((one) => one.status), ['rejected', 'rejected'])
