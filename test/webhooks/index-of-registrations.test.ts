@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Registration } from '../../src/core/registry.ts'
 import { topicFromBytes, topicFromText, type Topic } from '../../src/core/topic.ts'
+import { heapUsed } from '../support/memory.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
 import { createRegistrationIndex, type Found } from '../../src/webhooks/index-of-registrations.ts'
 
@@ -97,4 +98,32 @@ test('after any sequence of changes exactly those that stand are found', () => {
   assert.equal(index.size, standing.size)
   index.apply([...standing.keys()].map((id) => ({ type: 'removed', id })))
   assert.deepEqual([index.size, publish('t1'), publish('t2')], [0, [], []])
+})
+
+test('who registered after a message was published does not get it, alone at its target or not, by name or by glob', () => {
+  const { index, find } = open()
+  const topic = topicFromText('a/b')
+  index.apply(added(one(1, 'exact', 'x')))
+  const published = index.newest
+  index.apply(added(one(2, 'exact', 'a/b'), one(3, 'glob', 'a/*')))
+  assert.deepEqual([find(topic, published), find(topic)], [[], ['2:', '3:']])
+  const later = index.newest
+  index.apply(added({ ...one(4, 'exact', 'a/b'), url: 'http://b/' }, { ...one(5, 'glob', 'a/*'), url: 'http://b/' }))
+  assert.deepEqual([find(topic, later), find(topic)], [['2:', '3:'], ['2:', '3:', '4:', '5:']])
+})
+
+test('globs that come and go leave nothing behind', () => {
+  const { index, publish } = open()
+  const round = (from: number): void => {
+    const some = Array.from({ length: 20_000 }, (_, i) => one(from + i, 'glob', `${i % 2 === 0 ? `news/${i}` : '*'}/${'x'.repeat(20)}${i}*end${i}`))
+    index.apply(added(...some))
+    assert.deepEqual(publish('nothing/of/that'), [])
+    index.apply(some.map(({ id }) => ({ type: 'removed', id })))
+  }
+  round(1)
+  const before = heapUsed()
+  for (let i = 1; i < 4; i++) round(1 + i * 20_000)
+  const more = heapUsed() - before
+  // Left in the index, each would weigh some hundred bytes: tens of megabytes.
+  assert.ok(more < 5_000_000, `${more} bytes more`)
 })
