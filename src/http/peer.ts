@@ -11,7 +11,11 @@ export interface Peer {
   readonly local: boolean
 }
 
-const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'] as const
+/** What proxies and the edges of content networks add. */
+const FORWARDING = [
+  'x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-real-ip', 'via',
+  'x-client-ip', 'true-client-ip', 'cf-connecting-ip', 'fly-client-ip',
+] as const
 
 /**
  * The address at the other end of a connection: `unix` for a UNIX socket. A TCP connection that was reset before anyone

@@ -65,7 +65,7 @@ test('a UNIX socket is behind a proxy that was put there, and is believed', () =
   assert.deepEqual(peer('unix', { 'x-forwarded-for': '198.51.100.7' }), { address: '198.51.100.7', local: false })
 })
 
-for (const header of ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via']) {
+for (const header of ['x-forwarded-for', 'forwarded', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-real-ip', 'via', 'x-client-ip', 'true-client-ip', 'cf-connecting-ip', 'fly-client-ip']) {
   test(`a request from this machine with ${header} came through a proxy that nobody named, and is not local`, () => {
     assert.deepEqual(peer('127.0.0.1', { [header]: 'x' }), { address: '127.0.0.1', local: false })
   })
