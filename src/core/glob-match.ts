@@ -86,7 +86,9 @@ function matchAt(piece: Piece, text: string, start: number): number {
   for (let i = 0; i < tokens.length; i++) {
     if (at >= text.length) return -steps - 1
     const token = tokens[i] as number
-    const point = text.codePointAt(at) as number
+    // Nearly every sign is one unit, and asking for that alone takes half the time.
+    let point = text.charCodeAt(at)
+    if (point >= 0xd800 && point < 0xdc00) point = text.codePointAt(at) as number
     steps++
     if (token < ONE) {
       const set = setOf(sets, token)
@@ -100,6 +102,7 @@ function matchAt(piece: Piece, text: string, start: number): number {
 }
 
 function has({ negated, ranges }: CodePointSet, point: number): boolean {
+  if (ranges.length === 2) return (point >= (ranges[0] as number) && point <= (ranges[1] as number)) !== negated
   let low = 0
   let high = ranges.length >> 1
   while (low < high) {
