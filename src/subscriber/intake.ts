@@ -1,8 +1,9 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { expectLargeBody } from '../http/body-watch.ts'
 import type { BodySource } from '../http/body-source.ts'
 import { createGatherer } from '../http/body.ts'
+import { spoolBody } from '../http/spool-body.ts'
 import { SpoolFull, type Spool } from '../http/spool.ts'
 import type { Content } from './received.ts'
 
@@ -35,21 +36,8 @@ export function createIntake(spool: Spool, bounds: { spoolAbove: number; waiting
 
   async function store(source: BodySource, length: bigint, sha512: Buffer): Promise<Content | Flaw> {
     if (length > BigInt(bounds.spoolBytes - spool.bytes)) return 'full'
-    const file = await spool.create()
-    try {
-      const digest = createHash('sha512')
-      for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
-        if (BigInt(file.size + piece.length) > length) return 'length'
-        const written = file.write(piece)
-        // The disk is at work meanwhile.
-        digest.update(piece)
-        await written
-      }
-      if (BigInt(file.size) !== length) return 'length'
-      return digest.digest().equals(sha512) ? { body: NOTHING, large: file.finish() } : 'digest'
-    } finally {
-      file.discard()
-    }
+    const large = await spoolBody(spool, source, length, sha512)
+    return typeof large === 'string' ? large : { body: NOTHING, large }
   }
 
   return {

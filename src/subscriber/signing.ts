@@ -1,28 +1,24 @@
 import type { Clock, RandomBytes } from '../core/ports.ts'
-import { createChecker, prove, type Checker } from '../protocol/lonelyps/authorization.ts'
-import type { Claim } from '../protocol/lonelyps/claims.ts'
+import { createChecker, type Checker } from '../protocol/lonelyps/authorization.ts'
+import { createProver, type Prover } from '../protocol/lonelyps/prover.ts'
 import type { Secrets } from '../protocol/lonelyps/secrets.ts'
 import { createReplays } from './replays.ts'
 
 /** Proves us to broadcasters and checks what proves them to us (lonelyps, section 3). */
 export interface Signing {
   /** The value of `Authorization`; another one each time. */
-  prove(claim: Claim): string | undefined
+  readonly prove: Prover
   readonly checker: Checker
 }
 
 export const NO_TRACING: Buffer = Buffer.alloc(0)
-const NONCE_BYTES = 4
 const LIFETIME = 120_000
 
 /** @param most signatures that are remembered */
 export function createSigning(secrets: Secrets, clock: Clock, randomBytes: RandomBytes, most: number): Signing {
   const replays = createReplays(clock.now, most)
   return {
-    prove(claim) {
-      if (secrets.toBroadcaster.type === 'none') return undefined
-      return prove(secrets.toBroadcaster, claim, { now: Math.floor(clock.now() / 1_000), nonce: randomBytes(NONCE_BYTES).toString('base64url') })
-    },
+    prove: createProver(secrets.toBroadcaster, clock, randomBytes),
     checker: createChecker(secrets.toSubscriber, { now: clock.now, lifetime: LIFETIME, remember: replays.remember }),
   }
 }

@@ -5,12 +5,12 @@ import type { Registration } from '../core/registry.ts'
 import { topicToBytes, type Topic } from '../core/topic.ts'
 import type { Checker } from '../protocol/lonelyps/authorization.ts'
 import { claims } from '../protocol/lonelyps/claims.ts'
+import type { Prover } from '../protocol/lonelyps/prover.ts'
 import { encodeReceivePrefix, reprDigest as reprDigestOf } from '../protocol/lonelyps/requests.ts'
 import { parseReceiveAnswer } from '../protocol/lonelyps/responses.ts'
 import { DELIVERY_BYTES, type Batch, type Batches } from './batches.ts'
 import type { Caller } from './caller.ts'
 import type { Lanes } from './lanes.ts'
-import type { Prover } from './signing.ts'
 import { parseTarget, type Target } from './target.ts'
 
 /** What one delivery came to. */

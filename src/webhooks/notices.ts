@@ -3,10 +3,10 @@ import type { ClaimedNotice, Registration, Registry } from '../core/registry.ts'
 import { topicToBytes, type Topic } from '../core/topic.ts'
 import type { Checker } from '../protocol/lonelyps/authorization.ts'
 import { claims } from '../protocol/lonelyps/claims.ts'
+import type { Prover } from '../protocol/lonelyps/prover.ts'
 import { encodeMissed } from '../protocol/lonelyps/requests.ts'
 import { parseConfirmMissed } from '../protocol/lonelyps/responses.ts'
 import type { Caller } from './caller.ts'
-import type { Prover } from './signing.ts'
 import { parseTarget } from './target.ts'
 
 /** When a notice is sent again (lonelyps, section 5.6): `factor * base ^ min(most, attempts) + constant + random * jitter` seconds. */

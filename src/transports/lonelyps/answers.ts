@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, RandomBytes } from '../../core/ports.ts'
 import { replyEmptyUnread, replyUnread } from '../../http/reply.ts'
-import { prove, type Scheme } from '../../protocol/lonelyps/authorization.ts'
+import type { Scheme } from '../../protocol/lonelyps/authorization.ts'
 import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
+import { createProver } from '../../protocol/lonelyps/prover.ts'
 import { encodeCheckResponse, encodeConfirmMissed, encodeConfirmReceive, encodeGeneric, encodeNotifyResponse } from '../../protocol/lonelyps/responses.ts'
 import { encodeTracing } from '../../protocol/lonelyps/tracing.ts'
 
@@ -18,7 +19,6 @@ export interface Answers {
 }
 
 export const NO_TRACING: Buffer = Buffer.alloc(0)
-const NONCE_BYTES = 4
 const NS_PER_MS = 1e6
 
 /** How answers are proved. */
@@ -32,16 +32,14 @@ export interface AnswerSchemes {
 export function createAnswers(parts: AnswerSchemes & { clock: Clock; randomBytes: RandomBytes }): Answers {
   const { toSubscribers, toBroadcasters, clock, randomBytes } = parts
 
-  function proof(scheme: Scheme, claim: Claim): string {
-    if (scheme.type === 'none') return ''
-    return prove(scheme, claim, { now: Math.floor(clock.now() / 1_000), nonce: randomBytes(NONCE_BYTES).toString('base64url') }) ?? ''
-  }
+  const asBroadcaster = createProver(toSubscribers, clock, randomBytes)
+  const asSubscriber = createProver(toBroadcasters, clock, randomBytes)
 
   return {
-    generic: (response, claim) => send(response, encodeGeneric(proof(toSubscribers, claim), NO_TRACING)),
+    generic: (response, claim) => send(response, encodeGeneric(asBroadcaster(claim) ?? '', NO_TRACING)),
     checked(response, etag) {
       const claim = claims.checkResponse({ etag, tracing: NO_TRACING })
-      send(response, encodeCheckResponse({ authorization: proof(toSubscribers, claim), tracing: NO_TRACING, etag }))
+      send(response, encodeCheckResponse({ authorization: asBroadcaster(claim) ?? '', tracing: NO_TRACING, etag }))
     },
     notified(response, { topic, identifier, sha512 }, subscribers, received) {
       const now = clock.now()
@@ -49,14 +47,14 @@ export function createAnswers(parts: AnswerSchemes & { clock: Clock; randomBytes
       const entries = [{ name: 'no_more_subscribers', extra: '{}', at: now / 1_000 }]
       const tracing = encodeTracing({ entries, received: BigInt(Math.round(received * NS_PER_MS)), sent: BigInt(Math.round(now * NS_PER_MS)) })
       const claim = claims.confirmNotify({ identifier, subscribers, topic, sha512, tracing })
-      send(response, encodeNotifyResponse({ authorization: proof(toSubscribers, claim), tracing, subscribers, identifier }))
+      send(response, encodeNotifyResponse({ authorization: asBroadcaster(claim) ?? '', tracing, subscribers, identifier }))
     },
     confirmedReceive(response, { identifier, url }, subscribers) {
       const claim = claims.confirmReceive({ identifier, subscribers, url, tracing: NO_TRACING })
-      send(response, encodeConfirmReceive({ authorization: proof(toBroadcasters, claim), tracing: NO_TRACING, identifier, subscribers }))
+      send(response, encodeConfirmReceive({ authorization: asSubscriber(claim) ?? '', tracing: NO_TRACING, identifier, subscribers }))
     },
     confirmedMissed(response, { topic, url }) {
-      send(response, encodeConfirmMissed(proof(toBroadcasters, claims.confirmMissed({ topic, url, tracing: NO_TRACING })), NO_TRACING))
+      send(response, encodeConfirmMissed(asSubscriber(claims.confirmMissed({ topic, url, tracing: NO_TRACING })) ?? '', NO_TRACING))
     },
   }
 }

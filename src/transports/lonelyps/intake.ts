@@ -1,9 +1,10 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { WaystationError } from '../../core/errors.ts'
 import type { LargeBody } from '../../core/message.ts'
 import { expectLargeBody } from '../../http/body-watch.ts'
 import type { BodySource } from '../../http/body-source.ts'
+import { spoolBody } from '../../http/spool-body.ts'
 import { SpoolFull, type Spool } from '../../http/spool.ts'
 import { Refusal } from './refusals.ts'
 
@@ -38,21 +39,9 @@ export function createIntake(spool: Spool, bounds: { spoolAbove: number; maxSpoo
 
   async function store(source: BodySource, length: bigint, sha512: Buffer): Promise<Taken> {
     if (length > BigInt(bounds.maxSpoolBytes - spool.bytes)) throw new WaystationError('spool_full', `${length} bytes`)
-    const file = await spool.create()
-    try {
-      const digest = createHash('sha512')
-      for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
-        if (BigInt(file.size + piece.length) > length) throw new Refusal(400)
-        const written = file.write(piece)
-        // The disk is at work meanwhile.
-        digest.update(piece)
-        await written
-      }
-      if (BigInt(file.size) !== length || !digest.digest().equals(sha512)) throw new Refusal(400)
-      return { body: NOTHING, large: file.finish() }
-    } finally {
-      file.discard()
-    }
+    const large = await spoolBody(spool, source, length, sha512)
+    if (typeof large === 'string') throw new Refusal(400)
+    return { body: NOTHING, large }
   }
 
   return {

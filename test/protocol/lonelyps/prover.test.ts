@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { createChecker, readScheme, type Scheme } from '../../src/protocol/lonelyps/authorization.ts'
-import { claims } from '../../src/protocol/lonelyps/claims.ts'
-import { createManualClock } from '../../src/testing/manual-clock.ts'
-import { createProver } from '../../src/webhooks/signing.ts'
+import { createChecker, readScheme, type Scheme } from '../../../src/protocol/lonelyps/authorization.ts'
+import { claims } from '../../../src/protocol/lonelyps/claims.ts'
+import { createManualClock } from '../../../src/testing/manual-clock.ts'
+import { createProver } from '../../../src/protocol/lonelyps/prover.ts'
 
 const claim = claims.missed({ url: 'http://a/', topic: Buffer.from('t'), tracing: Buffer.alloc(0) })
 
