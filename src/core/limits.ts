@@ -15,6 +15,21 @@ export const LIMITS = {
   maxWebhooksPerHost: { default: 512, min: 1, unit: 'calls', reason: 'the same to one host; calls that take longer than a quarter of a second do not count' },
   maxWebhookQueue: { default: 1_000, min: 1, unit: 'messages', reason: 'messages of one topic that wait for one registration; past it they count as missed' },
   maxWebhookBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'messages in memory that webhooks still need, 512 bytes more for each delivery; past it further ones count as missed; one registration gets an eighth at most, one host half of what is left free, and hosts with little go a quarter past it' },
+  maxSocketMessageBytes: { default: 16_777_216, min: 65_536, unit: 'bytes', reason: 'one message that comes in over a lonelyps WebSocket; what is larger comes in parts' },
+  maxPartBytes: { default: 3_670_016, min: 512, unit: 'bytes', reason: 'one message that goes out over a lonelyps WebSocket, headers included; what is larger goes in parts; clients of the original take 4 MiB' },
+  maxUnacknowledged: { default: 3, min: 0, unit: 'parts', reason: 'parts sent over one lonelyps WebSocket that the client has not acknowledged; then it gets no more; 0 is no bound' },
+  maxUnanswered: { default: 1_024, min: 1, unit: 'messages', reason: 'requests of one lonelyps WebSocket that are not answered yet; then nothing more is read from it' },
+  maxSocketQueue: { default: 16_384, min: 1, unit: 'messages', reason: 'messages that wait for one lonelyps WebSocket; past it the socket is closed' },
+  maxSocketBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'messages in memory that wait for lonelyps WebSockets, 256 bytes more for each; past it those with much are closed; one gets an eighth at most' },
+  maxSocketSubscriptions: { default: 10_000, min: 1, unit: 'subscriptions', reason: 'topics and globs of one lonelyps WebSocket' },
+  maxSocketGlobs: { default: 5_000, min: 1, unit: 'patterns', reason: 'different globs of all lonelyps WebSockets; each that the index cannot rule out is looked at for every message' },
+  compressionMinSize: { default: 32, min: 1, unit: 'bytes', reason: 'a message that is compressed with a dictionary; what is shorter gains nothing' },
+  compressionTrainedMaxSize: { default: 16_384, min: 64, unit: 'bytes', reason: 'a message that is compressed with a trained dictionary is shorter; from here on zstd without one does as well' },
+  trainingLowWatermark: { default: 102_400, min: 1_024, unit: 'bytes', reason: 'messages seen on a lonelyps WebSocket before its first dictionary is trained' },
+  trainingHighWatermark: { default: 10_485_760, min: 2_048, unit: 'bytes', reason: 'the same for the second, larger one' },
+  retrainInterval: { default: 216_000_000, min: 1_000, unit: 'ms', reason: 'between two later dictionaries of one lonelyps WebSocket' },
+  maxTrainingBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'samples that all lonelyps WebSockets keep for dictionaries; past it a further one trains none' },
+  maxWindowBytes: { default: 8_388_608, min: 0, unit: 'bytes', reason: 'the zstd window of a message that comes in compressed: what it may cost beside its own size; 0 is no bound' },
   maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
   maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
   maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
@@ -35,6 +50,8 @@ export const LIMITS = {
   webhookTotalTimeout: { default: 30_000, min: 10, unit: 'ms', reason: 'a whole webhook, and a second more for each MiB of a message on disk; past it the message counts as missed' },
   missedInterval: { default: 10_000, min: 10, unit: 'ms', reason: 'between two looks at which recovery urls are to be told of something missed' },
   signatureLifetime: { default: 120_000, min: 1_000, unit: 'ms', reason: 'how far a signature may be from now, either way; as long as it is good it is remembered' },
+  configureTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'time for the first message of a lonelyps WebSocket, which says who it is' },
+  acknowledgeTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'a lonelyps WebSocket that neither takes nor acknowledges anything for so long, though it should, is gone' },
   pingInterval: { default: 27_000, min: 100, unit: 'ms', reason: 'WebSocket pings, counted from the connect' },
   pongDeadline: { default: 30_000, min: 200, unit: 'ms', reason: 'a WebSocket that sent nothing at all for so long is gone' },
   heartbeat: { default: 15_000, min: 100, unit: 'ms', reason: 'comment lines on event streams, so that proxies keep them open and dead ones are found' },
@@ -45,7 +62,7 @@ export const LIMITS = {
 export interface Limit {
   readonly default: number
   readonly min: number
-  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'code points'
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'parts' | 'subscriptions' | 'code points'
   readonly reason: string
 }
 

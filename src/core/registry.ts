@@ -41,7 +41,8 @@ export interface ClaimedNotice extends Notice {
  * The SQL truth about durable subscriptions, shared by every hub that opens the same database.
  *
  * Every method rejects with `registry_unavailable` when the database cannot do it now (locked, full, gone); then nothing
- * was changed, but for a long `set`. When a promise settles well, what it did is on disk: no crash takes it back.
+ * was changed, but for a long `set`. When a promise settles well, what it did is on disk: no crash takes it back. Only
+ * signatures are less than that.
  */
 export interface Registry {
   /**
@@ -69,10 +70,12 @@ export interface Registry {
   /** What the url has, read from the database now, in no particular order. More than 2,000 are not of one moment; none that stays is left out. */
   list(url: string): Promise<readonly Registration[]>
   /**
-   * Remembers a signature until `expiresAt` (ms since 1970). False when it is known already: it is a replay. Two hubs that
-   * share the database never both get true.
+   * Remembers a signature until `expiresAt`. False when it is known already: it is a replay. Two hubs that share the
+   * database never both get true. What was answered outlives the process, but a crash of the machine may take it back:
+   * therefore it rejects, with `registry_unavailable`, when the signature may have been used and forgotten.
+   * @param signedAt when it was made, by the signer's clock; like `expiresAt` in ms since 1970
    */
-  remember(signature: Uint8Array, expiresAt: number): Promise<boolean>
+  remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean>
   /** Forgets a signature whose request was refused without having had any effect, so that it may be tried again. */
   forget(signature: Uint8Array): Promise<void>
   /** One notice waits for each registration: the newer one counts, and any lock is let go. Nothing happens when the registration is gone. */

@@ -25,6 +25,8 @@ export interface WebSocketBounds {
 
 export interface WebSocketEvents {
   message(data: Buffer, binary: boolean): void
+  /** So many bytes came in; the messages that they complete were told before. */
+  bytes?(count: number): void
   closed(): void
 }
 
@@ -56,7 +58,8 @@ function tokens(header: string | string[] | undefined): string[] {
 export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker): {
   accept(message: IncomingMessage, socket: Duplex, head: Buffer, events: WebSocketEvents): WebSocketConnection | undefined
 } {
-  const maxPieces = Math.max(1_024, Math.ceil(bounds.maxFrameBytes / 16))
+  // A large message may come in packets of 256 bytes, no smaller.
+  const maxPieces = Math.max(1_024, Math.ceil(Math.min(bounds.maxFrameBytes / 16, 4_096 + bounds.maxFrameBytes / 256)))
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -95,6 +98,7 @@ export class WebSocketConnection {
   readonly #bounds: WebSocketBounds
   readonly #ticker: Ticker
   #closing = false
+  #paused = false
   #lastSeen: number
   #nextPing: number
   readonly #stall: StallWatch
@@ -108,7 +112,11 @@ export class WebSocketConnection {
     this.#lastSeen = ticker.now
     this.#nextPing = ticker.now + bounds.pingInterval
     ticker.add(this, Math.min(bounds.pingInterval, bounds.pongDeadline))
-    socket.on('data', () => (this.#lastSeen = ticker.now))
+    const { bytes } = events
+    socket.on('data', bytes === undefined ? () => (this.#lastSeen = ticker.now) : (chunk: Buffer) => {
+      this.#lastSeen = ticker.now
+      bytes(chunk.length)
+    })
     ws.on('message', (data: Buffer, binary: boolean) => {
       if (!this.#closing) events.message(data, binary)
     })
@@ -129,14 +137,43 @@ export class WebSocketConnection {
     // The library answers a Close by itself; nothing may follow it.
     if (this.#closing || this.#ws.readyState !== this.#ws.OPEN) return
     this.#socket.write(chunk)
+    this.#watch()
+  }
+
+  /** The same for several, with one call of the system. */
+  writeAll(chunks: readonly Buffer[]): void {
+    if (this.#closing || this.#ws.readyState !== this.#ws.OPEN) return
+    this.#socket.cork()
+    for (const chunk of chunks) this.#socket.write(chunk)
+    this.#socket.uncork()
+    this.#watch()
+  }
+
+  #watch(): void {
     if (!this.#stall.begin(this.#ticker.now)) return
     this.#ticker.add(this, Math.max(1, Math.min(this.#stall.due, this.#nextPing) - this.#ticker.now))
+  }
+
+  /** Nothing more is read until `resume`, but for what has come in already. */
+  pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#ws.pause()
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#lastSeen = this.#ticker.now
+    this.#ws.resume()
   }
 
   /** Says goodbye. What is pending goes out first, as long as the peer takes it. */
   close(code: number, reason: string): void {
     if (this.#closing) return
     this.#closing = true
+    // Its own Close would not be seen otherwise.
+    this.resume()
     this.#ws.close(code, reason)
   }
 
@@ -156,6 +193,8 @@ export class WebSocketConnection {
 
   tick(now: number): number {
     const { pingInterval, pongDeadline } = this.#bounds
+    // Who is not listened to cannot be heard.
+    if (this.#paused) this.#lastSeen = now
     if (this.#stall.overdue(now) || now - this.#lastSeen >= pongDeadline) {
       this.#ws.terminate()
       return 0

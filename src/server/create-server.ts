@@ -83,7 +83,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const router = createRouter()
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const metrics = createMetrics({
-    connections: () => ({ ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.sse && { sse: sse.streams }) }),
+    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.sse && { sse: sse.streams }) }),
     webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
     spoolBytes: () => lonelyps?.spool.bytes ?? 0,
     topics: () => router.topics,
@@ -111,7 +111,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const sse = createSse({ kit, origins, admit: admissions.admit, identify, path: '/_/sse' })
   const operations = createOperations({ ready: () => !stopping && started, metrics })
 
-  const lonelyps = options.lonelyps ? composeLonelyps(options, kit, bodies, logger, log.epoch, listeners) : undefined
+  const lonelyps = options.lonelyps ? composeLonelyps(options, { kit, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
 
   const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
   const routes: Route[] = [
@@ -138,6 +138,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
 
   async function start(): Promise<void> {
     await lonelyps?.webhooks.start(hub)
+    await lonelyps?.started()
     for (const transport of transports) await transport.start(hub)
     if (options.pinghub) stats.start()
     const again = (): void => {
@@ -179,6 +180,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
     await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
+    await lonelyps?.unregister()
     // Last, because what came in until now has webhooks to go out.
     await lonelyps?.webhooks.stop(deadline.signal)
     await lonelyps?.close()

@@ -2,15 +2,21 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { TransportKit } from '../core/transport-kit.ts'
 import type { BodyAccount } from '../http/body-account.ts'
+import type { Origins } from '../http/origin.ts'
+import type { Request } from '../http/server.ts'
 import { createSpool, type Spool } from '../http/spool.ts'
 import { createChecker, type Checker, type Scheme } from '../protocol/lonelyps/authorization.ts'
+import type { Registry } from '../core/registry.ts'
 import { createSqliteRegistry } from '../registry/sqlite/registry.ts'
+import { createRelay } from '../transports/lonelyps/relay.ts'
+import { MISSED_FOR_WEBSOCKETS, RECEIVE_FOR_WEBSOCKETS } from '../transports/lonelyps/peers.ts'
 import { createLonelyps, type Lonelyps } from '../transports/lonelyps/lonelyps.ts'
 import { createGuardedConnector } from '../webhooks/connector.ts'
 import { createGuard, type OwnListener } from '../webhooks/guard.ts'
 import { NOTICE_POLICY } from '../webhooks/notices.ts'
 import { parseTarget } from '../webhooks/target.ts'
 import { createWebhooks, type Webhooks } from '../webhooks/webhooks.ts'
+import { dictionariesOf } from './dictionaries.ts'
 import { createFailureLog, cut } from './failure-log.ts'
 import type { Logger } from './log.ts'
 import type { Options } from './options.ts'
@@ -23,19 +29,46 @@ export interface LonelypsParts {
   readonly transport: Lonelyps
   readonly webhooks: Webhooks
   readonly spool: Spool
+  /** To be called when the webhooks have started: takes away what a killed process left. */
+  started(): Promise<void>
+  /** To be called when the transport has stopped: other hubs send nothing here any more. */
+  unregister(): Promise<void>
   /** To be called when both have stopped. */
   close(): Promise<void>
 }
 
-/**
- * @param epoch what webhooks are marked with, so that one that comes back is known
- * @param listeners where the hub itself listens: no webhook may go there
- * @throws {WaystationError} `config_invalid` when the secrets file cannot be used
- */
-export function composeLonelyps(options: Options, kit: TransportKit, bodies: BodyAccount, logger: Logger, epoch: string, listeners: () => readonly OwnListener[]): LonelypsParts {
+/** What is there already. */
+export interface Surroundings {
+  readonly kit: TransportKit
+  readonly bodies: BodyAccount
+  readonly logger: Logger
+  readonly origins: Origins
+  /** Asks for a place for one long-lived connection. */
+  readonly admit: (request: Request) => (() => void) | number
+  /** What webhooks are marked with, so that one that comes back is known. */
+  readonly epoch: string
+  /** Where the hub itself listens: no webhook may go there. */
+  readonly listeners: () => readonly OwnListener[]
+}
+
+/** @throws {WaystationError} `config_invalid` when the secrets file or a dictionary cannot be used */
+export function composeLonelyps(options: Options, of: Surroundings): LonelypsParts {
+  const { kit, bodies, logger, epoch, listeners } = of
   const { limits, clock } = kit
   const schemes = schemesOf(options)
-  const registry = createSqliteRegistry({ file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock })
+  const publicUrl = options.publicUrl.replace(/\/$/, '')
+  const own = createSqliteRegistry({ file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock })
+  const relay = publicUrl === '' ? undefined : createRelay({
+    registry: own, clock, url: publicUrl + RECEIVE_FOR_WEBSOCKETS, recovery: publicUrl + MISSED_FOR_WEBSOCKETS,
+    failed: (error) => logger.error({ err: error }, 'this hub could not be registered for its WebSockets'),
+  })
+  const registry: Registry = relay === undefined ? own : {
+    ...own,
+    start: (told) => own.start((changes) => {
+      relay.apply(changes)
+      told(changes)
+    }),
+  }
   const spool = createSpool(join(options.dataDir, 'spool'), limits.maxSpoolBytes)
   const guard = createGuard({
     allow: options.allowWebhooks,
@@ -47,13 +80,14 @@ export function composeLonelyps(options: Options, kit: TransportKit, bodies: Bod
   const checker = (scheme: Scheme): Checker => createChecker(scheme, {
     now: clock.now,
     lifetime: limits.signatureLifetime,
-    remember: (mac, expiresAt) => registry.remember(mac, expiresAt),
+    remember: (mac, expiresAt, signedAt) => registry.remember(mac, expiresAt, signedAt),
   })
   const fromSubscribers = checker(schemes.toBroadcasters)
 
   const webhooks = createWebhooks({
     kit, registry, randomBytes, random: realRandom, policy: NOTICE_POLICY,
     mark: { [HUB_HEADER]: epoch },
+    ...(publicUrl !== '' && { ownReceiveUrl: publicUrl + RECEIVE_FOR_WEBSOCKETS }),
     connector: createGuardedConnector({ guard, connectTimeout: limits.webhookConnectTimeout }),
     toSubscribers: schemes.toSubscribers,
     checker: fromSubscribers,
@@ -76,10 +110,28 @@ export function composeLonelyps(options: Options, kit: TransportKit, bodies: Bod
       // What cannot be called is a key like any other, and goes nowhere.
       return typeof target === 'string' ? undefined : guard.forbidsTarget(target)
     },
-    publicUrl: options.publicUrl.replace(/\/$/, ''),
+    publicUrl,
     failed: (error) => logger.error({ err: error }, 'a lonelyps request failed'),
+    sockets: {
+      origins: of.origins,
+      admit: of.admit,
+      random: realRandom,
+      form: options.minimalHeaders ? 'minimal' : 'expanded',
+      compression: {
+        allowed: options.compression ? 'yes' : 'no',
+        training: options.training ? 'yes' : 'no',
+        presets: dictionariesOf(options.compressionDictionaries),
+      },
+      relaying: relay,
+      ended: (address, reason) => logger.info({ address, reason }, 'a lonelyps WebSocket was closed'),
+    },
   })
-  return { transport, webhooks, spool, close: () => registry.close() }
+  return {
+    transport, webhooks, spool,
+    started: async () => relay?.start(),
+    unregister: async () => relay?.stop(),
+    close: () => registry.close(),
+  }
 }
 
 /** The public url as a host and port. */

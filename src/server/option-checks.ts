@@ -1,5 +1,6 @@
 import { addressSet, parseAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
+import { readDictionaries } from './dictionaries.ts'
 import { judgeSchemes } from './schemes.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
 
@@ -13,6 +14,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     ['origin', () => createOrigins(options.origin)],
     ['trustedProxies', () => addressSet(options.trustedProxies)],
     ['allowWebhooks', () => addressSet(options.allowWebhooks)],
+    ['compressionDictionaries', () => readDictionaries(options.compressionDictionaries)],
   ]
   for (const [name, attempt] of attempts) {
     try {

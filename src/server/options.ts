@@ -26,10 +26,14 @@ const GENERAL = {
   allowPrivate: { kind: 'switch', default: false, value: 'on|off', help: 'webhooks may go to this machine and to private addresses' },
   allowWebhooks: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'an address or CIDR range of the inside that webhooks may go to; repeatable' },
   publicUrl: { kind: 'text', default: '', value: 'URL', help: 'where clients, and other hubs that share the database, reach this one, for example https://hub.example.com; no webhook may go there' },
+  compression: { kind: 'switch', default: true, value: 'on|off', help: 'zstd on lonelyps WebSockets, for clients that offer it' },
+  training: { kind: 'switch', default: true, value: 'on|off', help: 'dictionaries that are trained for one lonelyps WebSocket out of its own messages, for clients that offer it' },
+  compressionDictionaries: { kind: 'texts', default: [] as readonly string[], value: 'ID:LEVEL:FILE', help: 'a zstd dictionary that lonelyps clients have too, under the same number from 2 to 65535; repeatable' },
+  minimalHeaders: { kind: 'switch', default: true, value: 'on|off', help: 'the short form of headers on lonelyps WebSockets; every client reads both' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
-const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', 'code points': 'N' } as const
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', parts: 'N', subscriptions: 'N', 'code points': 'N' } as const
 
 type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
 const BOUNDS = Object.fromEntries(

@@ -215,27 +215,43 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       const { registry, another, clock } = await open(t)
       const elsewhere = await another()
       const [one, other] = [Buffer.alloc(64, 1), Buffer.alloc(64, 2)]
-      assert.equal(await registry.remember(one, clock.now() + 1_000), true)
-      assert.equal(await registry.remember(one, clock.now() + 1_000), false)
-      assert.equal(await elsewhere.remember(one, clock.now() + 9_000), false)
-      assert.equal(await elsewhere.remember(other, clock.now() + 240_000), true)
+      assert.equal(await registry.remember(one, clock.now() + 1_000, clock.now()), true)
+      assert.equal(await registry.remember(one, clock.now() + 1_000, clock.now()), false)
+      assert.equal(await elsewhere.remember(one, clock.now() + 9_000, clock.now()), false)
+      assert.equal(await elsewhere.remember(other, clock.now() + 240_000, clock.now()), true)
       clock.advance(1_000)
-      assert.equal(await registry.remember(one, clock.now() + 1_000), false, 'it was forgotten a moment too early')
+      assert.equal(await registry.remember(one, clock.now() + 1_000, clock.now()), false, 'it was forgotten a moment too early')
       clock.advance(1)
-      assert.equal(await registry.remember(one, clock.now() + 1_000), true)
-      assert.equal(await elsewhere.remember(one, clock.now() + 1_000), false)
+      assert.equal(await registry.remember(one, clock.now() + 1_000, clock.now()), true)
+      assert.equal(await elsewhere.remember(one, clock.now() + 1_000, clock.now()), false)
       await registry.forget(one)
       await registry.forget(one)
-      assert.equal(await elsewhere.remember(one, clock.now() + 1_000), true)
+      assert.equal(await elsewhere.remember(one, clock.now() + 1_000, clock.now()), true)
       clock.advance(200_000)
-      assert.equal(await registry.remember(other, clock.now() + 1_000), false)
+      assert.equal(await registry.remember(other, clock.now() + 1_000, clock.now()), false)
+    })
+
+    test('a signature that is dated ahead, as far as a clock may be wrong, is like any other', async (t) => {
+      const { registry, another, clock } = await open(t)
+      const elsewhere = await another()
+      for (const ahead of [1_000, 4_999, 5_000, 5_001, 60_000, 120_000]) {
+        const [signature, signedAt] = [Buffer.from(`ahead ${ahead}`), clock.now() + ahead]
+        assert.equal(await registry.remember(signature, signedAt + 121_000, signedAt), true)
+        clock.advance(Math.floor(ahead / 2))
+        assert.equal(await elsewhere.remember(signature, signedAt + 121_000, signedAt), false)
+        clock.advance(ahead)
+        assert.equal(await elsewhere.remember(signature, signedAt + 121_000, signedAt), false, 'its time has come, and it is new')
+        await elsewhere.forget(signature)
+        assert.equal(await registry.remember(signature, signedAt + 121_000, signedAt), true)
+        assert.equal(await elsewhere.remember(signature, signedAt + 121_000, signedAt), false)
+      }
     })
 
     test('of all who bring the same signature at once, one is told that it is new', async (t) => {
       const { registry, another, clock } = await open(t)
       const both = [registry, await another()]
       for (let i = 0; i < 30; i++) {
-        const answers = await Promise.all([0, 1, 0, 1].map((which) => (both[which] as Registry).remember(Buffer.from(`signature ${i}`), clock.now() + 1_000)))
+        const answers = await Promise.all([0, 1, 0, 1].map((which) => (both[which] as Registry).remember(Buffer.from(`signature ${i}`), clock.now() + 9_000, clock.now() + i * 400)))
         assert.equal(answers.filter(Boolean).length, 1)
       }
     })
@@ -263,7 +279,7 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       await Promise.all([registry.close(), registry.close()])
       assert.deepEqual(await Promise.all(adding), adding.map(() => true))
       assert.equal((await (await another()).list(URL)).length, 20)
-      for (const late of [registry.list(URL), registry.add(URL, exact('late')), registry.remember(Buffer.from('x'), 1)]) {
+      for (const late of [registry.list(URL), registry.add(URL, exact('late')), registry.remember(Buffer.from('x'), 1, 1)]) {
         await assert.rejects(late, (error) => error instanceof WaystationError && error.code === 'registry_unavailable')
       }
       await registry.close()

@@ -10,6 +10,7 @@ import { encodeReceivePrefix, reprDigest as reprDigestOf } from '../protocol/lon
 import { parseReceiveAnswer } from '../protocol/lonelyps/responses.ts'
 import { DELIVERY_BYTES, type Batch, type Batches } from './batches.ts'
 import type { Caller } from './caller.ts'
+import { isHubUrl } from './hubs.ts'
 import type { Lanes } from './lanes.ts'
 import { parseTarget, type Target } from './target.ts'
 
@@ -55,7 +56,7 @@ export function createDeliveries(parts: {
   clock: Clock
   randomBytes: RandomBytes
   /** Whether a registration still stands. */
-  isThere: (id: number) => boolean
+  isThere: (registration: Registration) => boolean
   events: DeliveryEvents
 }): {
   deliver(registration: Registration, message: Message): void
@@ -126,7 +127,8 @@ export function createDeliveries(parts: {
     open++
     held.set(registration.id, bytes)
     const run = (next: () => void): void => soon(() => void send(registration, target, batch, began, next))
-    if (lanes.enter(message.topic, registration.id, run)) return
+    // Whichever of a hub's registrations a message goes by, its topic has one order there.
+    if (lanes.enter(message.topic, isHubUrl(registration.url) ? registration.url : registration.id, run)) return
     batch.count(0)
     refuse('too many messages wait for this url')
     ended(registration, target, batch)
@@ -148,7 +150,7 @@ export function createDeliveries(parts: {
 
   async function attempt(registration: Registration, target: Target, message: Message, late: () => void): Promise<Outcome> {
     // What waited may have waited for longer than its registration was there.
-    if (!isThere(registration.id)) return { type: 'gone' }
+    if (!isThere(registration)) return { type: 'gone' }
     const { topic, sha512, reprDigest } = formOf(message)
     const identifier = randomBytes(IDENTIFIER_BYTES)
     const length = message.large?.size ?? message.body.length

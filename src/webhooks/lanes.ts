@@ -7,18 +7,20 @@ export interface Lanes {
    * Calls `run` now, or when those before it in the lane have called their `next`. False when too many wait: nothing was
    * done then. Each id has one lane for each topic.
    */
-  enter(topic: Topic, id: number, run: (next: () => void) => void): boolean
+  enter(topic: Topic, id: LaneId, run: (next: () => void) => void): boolean
 }
 
 type Run = (next: () => void) => void
+/** A registration's, or the url of a hub. */
+type LaneId = number | string
 
 /** @param most that wait in one lane */
 export function createLanes(most: number): Lanes {
   /** Those that wait behind the one that runs. By topic first: a long one that many ids share is not kept for each. */
-  const topics = new Map<Topic, Map<number, Run[]>>()
+  const topics = new Map<Topic, Map<LaneId, Run[]>>()
   let waiting = 0
 
-  function start(topic: Topic, lanes: Map<number, Run[]>, id: number, run: Run): void {
+  function start(topic: Topic, lanes: Map<LaneId, Run[]>, id: LaneId, run: Run): void {
     let open = true
     run(() => {
       if (!open) return

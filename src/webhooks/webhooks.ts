@@ -9,6 +9,7 @@ import { createBatches } from './batches.ts'
 import { createCaller, type CallTimes } from './caller.ts'
 import { createDeliveries, type Outcome } from './deliveries.ts'
 import { createHandover, type Handover } from './handover.ts'
+import { createHubRegistrations, isHubUrl } from './hubs.ts'
 import { createRegistrationIndex, type Found } from './index-of-registrations.ts'
 import { createLanes } from './lanes.ts'
 import { createNotices, type NoticePolicy } from './notices.ts'
@@ -23,6 +24,8 @@ export interface WebhooksOptions {
   readonly connector: unknown
   /** Headers that go with every webhook. */
   readonly mark?: Readonly<Record<string, string>>
+  /** Under which url this hub registers itself for its sockets. They are reached in memory: nothing is sent there. */
+  readonly ownReceiveUrl?: string
   /** How we prove ourselves to subscribers, and they to us. */
   readonly toSubscribers: Scheme
   readonly checker: Checker
@@ -61,14 +64,16 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const deliveries = createDeliveries({
     caller, lanes, batches, prover, checker, clock, randomBytes,
     share: limits.maxWebhookBytes / SHARES,
-    isThere: (id) => index.has(id) && !leaving.has(id),
+    // A hub that wants a message no more by one registration may want it by another, which was passed over for this one.
+    isThere: ({ id, url }) => (index.has(id) && !leaving.has(id)) || isHubUrl(url),
     events: { settled },
   })
   /** Registrations that are being taken away: what waits for them is not sent, though the registry still has them. */
   const leaving = new Set<number>()
   const index = createRegistrationIndex(events.unusable)
+  const hubs = createHubRegistrations(options.ownReceiveUrl)
   const handover = (name: string, find: (topic: Topic, newest: number) => Found | undefined, more: { isFew?: (topic: Topic) => boolean } = {}): Handover => createHandover({
-    ...more, clock, batches, name, find, newest: () => index.newest, deliver: deliveries.deliver, missed: deliveries.missed, lost: () => meter.failed(NAME),
+    ...more, clock, batches, name, find, newest: () => index.newest, deliver, missed: deliveries.missed, lost: () => meter.failed(NAME),
   })
   // Apart: globs that take long to ask hold up no registration of a topic.
   const named = handover('named', index.named, { isFew: index.isFew })
@@ -88,6 +93,10 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     if (message.relayed === true) return
     named.take(message)
     matching.take(message)
+  }
+
+  function deliver(registration: Registration, message: Message): void {
+    if (!hubs.isRepeated(registration, message)) deliveries.deliver(registration, message)
   }
 
   function settled(registration: Registration, topic: Topic, outcome: Outcome, seconds: number): void {
@@ -133,7 +142,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     gauges: () => ({ registrations: index.size, running: slots.running, waiting: slots.waiting + lanes.waiting }),
     async start(hub: HubPort) {
       leave = hub.joinAll(subscriber)
-      await registry.start(index.apply)
+      await registry.start((changes) => index.apply(hubs.withoutOwn(changes)))
       notices.start()
     },
     async stop(deadline) {

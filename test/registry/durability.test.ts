@@ -33,22 +33,22 @@ test('a signature is known after a restart', async (t) => {
   const file = databasePath(t)
   const signature = Buffer.alloc(64, 7)
   const first = openRegistry(t, file)
-  assert.equal(await first.remember(signature, realClock.now() + 240_000), true)
+  assert.equal(await first.remember(signature, realClock.now() + 240_000, realClock.now()), true)
   await first.close()
-  assert.equal(await openRegistry(t, file).remember(signature, realClock.now() + 240_000), false)
+  assert.equal(await openRegistry(t, file).remember(signature, realClock.now() + 240_000, realClock.now()), false)
 })
 
 test('what has run out is let go, a little later', async (t) => {
   const file = databasePath(t)
   let now = 1_000_000
   const registry = openRegistry(t, file, { clock: { ...realClock, now: () => now } })
-  for (let i = 0; i < 20; i++) await registry.remember(Buffer.from(`old ${i}`), now + 1_000)
+  for (let i = 0; i < 20; i++) await registry.remember(Buffer.from(`old ${i}`), now + 1_000, now)
   now += 1_000 + 600_000
-  await registry.remember(Buffer.from('young'), now + 1_000)
-  assert.equal(shell(t, file).prepare('SELECT count(*) AS n FROM signatures').get()?.['n'], 21, 'a hub whose clock is behind would take them again')
+  await registry.remember(Buffer.from('young'), now + 1_000, now)
+  assert.equal(shell(t, `${file}-signatures`).prepare('SELECT count(*) AS n FROM signatures').get()?.['n'], 21, 'a hub whose clock is behind would take them again')
   now += 1
-  for (let i = 0; i < 10; i++) await registry.remember(Buffer.from(`new ${i}`), now + 1_000)
-  assert.equal(shell(t, file).prepare('SELECT count(*) AS n FROM signatures').get()?.['n'], 11)
+  for (let i = 0; i < 10; i++) await registry.remember(Buffer.from(`new ${i}`), now + 1_000, now)
+  assert.equal(shell(t, `${file}-signatures`).prepare('SELECT count(*) AS n FROM signatures').get()?.['n'], 11)
 })
 
 test('nothing is made for the sake of reading; what is written is for the owner alone', async (t) => {

@@ -64,7 +64,7 @@ test('notices and signatures are no changes', async (t) => {
   const before = count()
   await registry.postpone({ id, topic, attempts: 0, dueAt: 0 })
   for (const claim of await registry.claim(0, 1, 1)) await registry.settle(claim, undefined)
-  await registry.remember(Buffer.from('s'), 1)
+  await registry.remember(Buffer.from('s'), 1, 1)
   await registry.forget(Buffer.from('s'))
   await registry.add(URL, exact('a'))
   await registry.set(URL, [exact('a')])

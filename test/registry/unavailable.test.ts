@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { WaystationError } from '../../src/core/errors.ts'
 import type { Registration } from '../../src/core/registry.ts'
 import { PIECE } from '../../src/registry/sqlite/pack.ts'
+import { realClock } from '../../src/server/real-world.ts'
 import { run } from '../support/process.ts'
 import { databasePath, exact, openRegistry, shell, startAndKeep, targets, URL } from './open-registry.ts'
 
@@ -32,7 +33,7 @@ test('while another program holds the database, writing is refused after the bus
   let settled = false
   const refusals = Promise.all([
     assert.rejects(registry.add(URL, exact('a')), unavailable(file, /locked by another program/)),
-    assert.rejects(registry.remember(Buffer.from('s'), 1), unavailable(file)),
+    assert.rejects(registry.remember(Buffer.from('s'), 1, realClock.now() + 60_000), unavailable(file)),
   ]).finally(() => (settled = true))
   let turns = 0
   for (; !settled; turns++) await turn()
@@ -42,7 +43,7 @@ test('while another program holds the database, writing is refused after the bus
   assert.equal((await registry.list(URL)).length, 1)
   other.exec('COMMIT')
   assert.equal(await registry.add(URL, exact('a')), true)
-  assert.equal(await registry.remember(Buffer.from('s'), 1), true)
+  assert.equal(await registry.remember(Buffer.from('s'), 1, realClock.now() + 60_000), true)
   assert.deepEqual(targets(told), ['a', 'before'])
 })
 

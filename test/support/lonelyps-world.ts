@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test'
 import { createHub, type Hub } from '../../src/core/hub.ts'
 import { limitsWith, type LimitName } from '../../src/core/limits.ts'
 import { createMemoryLog } from '../../src/core/log.ts'
+import type { RandomBytes } from '../../src/core/ports.ts'
 import type { Registry } from '../../src/core/registry.ts'
 import { createRouter } from '../../src/core/router.ts'
 import { createRules } from '../../src/core/rules.ts'
@@ -12,12 +13,15 @@ import { createTurn } from '../../src/core/turn.ts'
 import { createWheel } from '../../src/core/wheel.ts'
 import { addressSet } from '../../src/http/address.ts'
 import { createDispatch } from '../../src/http/server.ts'
+import { createOrigins } from '../../src/http/origin.ts'
 import { createSpool } from '../../src/http/spool.ts'
 import { createChecker, type Checker, type Scheme } from '../../src/protocol/lonelyps/authorization.ts'
+import type { HeaderForm } from '../../src/protocol/lonelyps/stateful/messages.ts'
 import { createSqliteRegistry } from '../../src/registry/sqlite/registry.ts'
-import { randomBytes, realClock, realRandom } from '../../src/server/real-world.ts'
+import { randomBytes as realRandomBytes, realClock, realRandom } from '../../src/server/real-world.ts'
 import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts'
 import { createLonelyps } from '../../src/transports/lonelyps/lonelyps.ts'
+import type { CompressionSettings } from '../../src/transports/lonelyps/socket/parts.ts'
 import { createWebhooks } from '../../src/webhooks/webhooks.ts'
 import { temporaryFolder } from './certificates.ts'
 import { createBodyAccount } from '../../src/http/body-account.ts'
@@ -30,6 +34,8 @@ export interface LonelypsWorld {
   readonly registry: Registry
   /** What a request failed with that nobody expected. */
   readonly failures: unknown[]
+  /** Why WebSockets were closed from here. */
+  readonly ended: readonly string[]
   stop(): Promise<void>
 }
 
@@ -45,11 +51,15 @@ export interface WorldOptions {
   /** An undici connector. */
   readonly connector?: unknown
   readonly publicUrl?: string
+  readonly form?: HeaderForm
+  readonly compression?: Partial<CompressionSettings>
+  /** For signatures and for the nonces of WebSockets. */
+  readonly randomBytes?: RandomBytes
 }
 
 /** A lonelyps broadcaster whose time of day is made up, with real sockets and a real database. */
 export async function openWorld(t: TestContext, options: WorldOptions): Promise<LonelypsWorld> {
-  const { toBroadcasters, toSubscribers, clock: day = createManualClock() } = options
+  const { toBroadcasters, toSubscribers, clock: day = createManualClock(), randomBytes = realRandomBytes } = options
   const clock = { ...realClock, now: day.now }
   const limits = limitsWith(options.limits)
   const rules = createRules([])
@@ -62,9 +72,10 @@ export async function openWorld(t: TestContext, options: WorldOptions): Promise<
   const sqlite = createSqliteRegistry({ file: options.file ?? ':memory:', clock })
   const registry = options.around?.(sqlite) ?? sqlite
   const checker = (scheme: Scheme): Checker => createChecker(scheme, {
-    now: clock.now, lifetime: limits.signatureLifetime, remember: (mac, expiresAt) => registry.remember(mac, expiresAt),
+    now: clock.now, lifetime: limits.signatureLifetime, remember: (mac, expiresAt, signedAt) => registry.remember(mac, expiresAt, signedAt),
   })
   const failures: unknown[] = []
+  const ended: string[] = []
   const webhooks = createWebhooks({
     kit, registry, randomBytes, random: { next: () => 0 }, connector: options.connector, toSubscribers, checker: checker(toBroadcasters),
     policy: { factor: 1, base: 2, most: 10, constant: 1, jitter: 2, retries: 20 },
@@ -79,11 +90,17 @@ export async function openWorld(t: TestContext, options: WorldOptions): Promise<
     registrations: () => webhooks.gauges().registrations,
     refusesUrl: () => undefined, publicUrl: options.publicUrl ?? '',
     failed: (error) => failures.push(error),
+    sockets: {
+      origins: createOrigins([]), admit: () => nothing, random: realRandom,
+      form: options.form ?? 'minimal', compression: { allowed: 'yes', training: 'yes', presets: new Map(), ...options.compression },
+      relaying: undefined, ended: (_, reason) => void ended.push(reason),
+    },
   })
   await webhooks.start(hub)
   await lonelyps.start(hub)
   const dispatch = createDispatch([lonelyps.route], addressSet([]), (error) => failures.push(error))
-  const server = createServer((message, response) => dispatch.request(message, response))
+  const server = createServer({ shouldUpgradeCallback: (message) => dispatch.upgrades(message) }, (message, response) => dispatch.request(message, response))
+  server.on('upgrade', (message, socket, head) => dispatch.upgrade(message, socket, head))
   server.on('checkContinue', (message, response) => dispatch.request(message, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   let stopping: Promise<void> | undefined
@@ -95,5 +112,5 @@ export async function openWorld(t: TestContext, options: WorldOptions): Promise<
     await sqlite.close()
   })())
   t.after(stop)
-  return { port: (server.address() as AddressInfo).port, hub, clock: day, registry, failures, stop }
+  return { port: (server.address() as AddressInfo).port, hub, clock: day, registry, failures, ended, stop }
 }

@@ -9,3 +9,12 @@ export function heapUsed(): number {
   collect()
   return process.memoryUsage().heapUsed
 }
+
+/** The same for the bytes of buffers. A buffer that was let go is given back in a later turn. */
+export async function buffersUsed(): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    collect()
+    await new Promise(setImmediate)
+  }
+  return process.memoryUsage().arrayBuffers
+}

@@ -52,7 +52,7 @@ function open(options: { queue?: number; maxBytes?: number; share?: number; verd
     share: options.share ?? 1e6,
     prover: () => undefined,
     checker: { check: () => verdict, checkBound: () => verdict },
-    isThere: (id) => !gone.has(id),
+    isThere: ({ id }) => !gone.has(id),
     events: { settled: ({ id }, _topic, outcome) => void settled.push([id, outcome]) },
   })
   return {

@@ -19,8 +19,8 @@ export interface CheckerParts {
   now(): number
   /** For how many milliseconds before and after its timestamp a signature is good; 120,000 by default of the protocol (section 3.3). */
   readonly lifetime: number
-  /** Remembers a MAC until `expiresAtMs` (milliseconds since 1970); false when it is known already. Called only for a MAC that is right. */
-  remember(mac: Buffer, expiresAtMs: number): Promise<boolean> | boolean
+  /** Remembers a MAC, made at `signedAtMs`, until `expiresAtMs` (milliseconds since 1970); false when it is known already. Called only for a MAC that is right. */
+  remember(mac: Buffer, expiresAtMs: number, signedAtMs: number): Promise<boolean> | boolean
 }
 
 /** Neither method ever throws or rejects. In a binary body an empty authorization means that there was none: `undefined`. */
@@ -116,7 +116,8 @@ function hmacChecker(key: Buffer, { now, lifetime, remember }: CheckerParts): Ch
       const proof = proofIn(header, claim)
       if (typeof proof === 'string') return proof
       // Counted from the timestamp: from now on it would be forgotten while a signature from the future is still good.
-      return firstUse(() => remember(proof.mac, proof.timestamp * 1_000 + lifetime + MARGIN_MS))
+      const signedAt = proof.timestamp * 1_000
+      return firstUse(() => remember(proof.mac, signedAt + lifetime + MARGIN_MS, signedAt))
     },
     checkBound(header, claim) {
       const proof = proofIn(header, claim)

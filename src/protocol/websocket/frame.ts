@@ -31,3 +31,21 @@ export function frame(opcode: number, payload: Uint8Array): Buffer {
   buffer.set(payload, writeHeader(buffer, 0, opcode, payload.length))
   return buffer
 }
+
+/** Where a fragment stands in its message (RFC 6455, section 5.4). */
+export type FragmentPlace = 'first' | 'middle' | 'last'
+
+/** The header of one fragment of a binary message, unmasked. */
+export function fragmentHeader(place: FragmentPlace, payload: number): Buffer {
+  const header = Buffer.allocUnsafe(headerSize(payload))
+  writeHeader(header, 0, place === 'first' ? BINARY : 0, payload)
+  if (place !== 'last') header[0] = (header[0] as number) & 0x7f
+  return header
+}
+
+/** The header of one whole message, unmasked. */
+export function frameHeader(opcode: number, payload: number): Buffer {
+  const header = Buffer.allocUnsafe(headerSize(payload))
+  writeHeader(header, 0, opcode, payload)
+  return header
+}

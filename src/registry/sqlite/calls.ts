@@ -8,12 +8,14 @@ export type Call =
   | { readonly do: 'removeId'; readonly id: number }
   | { readonly do: 'set'; readonly url: string; readonly wanted: readonly Uint8Array<ArrayBuffer>[]; readonly now: number }
   | { readonly do: 'list'; readonly url: string }
-  | { readonly do: 'remember'; readonly signature: Uint8Array; readonly expiresAt: number; readonly now: number }
-  | { readonly do: 'forget'; readonly signature: Uint8Array }
+  | { readonly do: 'remember'; readonly signature: Uint8Array; readonly expiresAt: number; readonly signedAt: number; readonly now: number }
+  | { readonly do: 'forget'; readonly signature: Uint8Array; readonly now: number }
   | { readonly do: 'postpone'; readonly notice: Notice }
   | { readonly do: 'claim'; readonly lock: string; readonly now: number; readonly lockMs: number; readonly most: number }
   | { readonly do: 'settle'; readonly id: number; readonly lock: string; readonly next: Pick<Notice, 'attempts' | 'dueAt'> | undefined }
   | { readonly do: 'close' }
+
+export type SignatureCall = Extract<Call, { do: 'remember' | 'forget' }>
 
 export interface Answers {
   readonly start: undefined
@@ -59,6 +61,8 @@ export interface WorkerOptions {
   readonly file: string
   readonly busyTimeout: number
   readonly pollInterval: number
+  /** When the machine was started, in ms since 1970. */
+  readonly bootTime: number
   /** Whether changes are to be told from the beginning, without a `start`: somebody listened to the thread before. */
   readonly listening: 'yes' | 'no'
 }

@@ -1,18 +1,25 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as later } from 'node:timers'
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
-import type { Answer, Outcome, Report, Request, WorkerOptions } from './calls.ts'
+import type { Answer, Call, Outcome, Report, Request, SignatureCall, WorkerOptions } from './calls.ts'
 import { changeFeed, type ChangeFeed } from './change-feed.ts'
 import { databaseFile } from './file.ts'
 import { answerOfNothing, needsDatabase, operations, type Operations } from './operations.ts'
 import type { Next } from './set-in-pieces.ts'
 import { isLocked, reasonOf } from './reasons.ts'
 import { MIGRATIONS } from './schema.ts'
+import { signaturesOf } from './signatures-file.ts'
+import { kindOf, signatureMemory, type Signatures, type Verdict } from './signatures.ts'
 
 interface Connection extends Operations {
   readonly database: DatabaseSync
   readonly feed: ChangeFeed
+  readonly signatures: Signatures
 }
+
+/** Of a signature, or of anything else: they never share a transaction. */
+type Signed = Request & { readonly call: SignatureCall }
+type Plain = Request & { readonly call: Exclude<Call, SignatureCall> }
 
 /** A call that is done piece by piece, between others. */
 interface Long {
@@ -25,7 +32,7 @@ interface Long {
 const MOST_TOGETHER = 1_000
 
 const port = parentPort as MessagePort
-const { file, busyTimeout, pollInterval, listening } = workerData as WorkerOptions
+const { file, busyTimeout, pollInterval, listening, bootTime } = workerData as WorkerOptions
 const source = databaseFile(file, busyTimeout, MIGRATIONS)
 let long: Long[] = []
 let scheduled = false
@@ -51,7 +58,8 @@ function waiting(most: number): Request[] {
 
 function handle(requests: readonly Request[]): void {
   const writing = read(requests)
-  write(writing)
+  remember(writing.filter(isSigned))
+  write(writing.filter(isPlain))
   if (requests.some(({ call }) => call.do === 'close')) end(requests)
   else workLater()
 }
@@ -79,8 +87,35 @@ function read(requests: readonly Request[]): Request[] {
   return writing
 }
 
+function isSigned(request: Request): request is Signed {
+  return request.call.do === 'remember' || request.call.do === 'forget'
+}
+
+function isPlain(request: Request): request is Plain {
+  return !isSigned(request)
+}
+
+/** Does those of each kind in one transaction, or nothing of them. They wait for no lock on the database itself that need not. */
+function remember(requests: readonly Signed[]): void {
+  for (const kind of ['passing', 'ahead', 'forget'] as const) {
+    const some = requests.filter(({ call }) => kindOf(call) === kind)
+    if (some.length === 0) continue
+    try {
+      const verdicts = connected().signatures.perform(some.map(({ call }) => call))
+      report({ outcomes: some.map((request, i) => outcomeOf(request, verdicts[i])) })
+    } catch (error) {
+      refuse(some.map(({ id }) => id), error, signaturesOf(file))
+    }
+  }
+}
+
+function outcomeOf({ id, call }: Signed, verdict: Verdict): Outcome {
+  if (call.do === 'forget' || verdict !== undefined) return { id, ok: true, answer: verdict }
+  return { id, ok: false, detail: 'the signature is of before what is remembered: it may have been used', cause: undefined }
+}
+
 /** Does all of it in one transaction, or nothing. */
-function write(requests: readonly Request[]): void {
+function write(requests: readonly Plain[]): void {
   if (requests.length === 0) return
   attempt(requests.map(({ id }) => id), () => {
     const answers = transact('write', ({ feed, perform }) => {
@@ -125,8 +160,7 @@ function step(one: Long): boolean {
 }
 
 function transact<T>(next: Next, act: (connection: Connection) => T): T {
-  const here = connect(false)
-  if (here === undefined) throw new Error('it was moved or deleted while it was in use')
+  const here = connected()
   const { database } = here
   database.exec(next === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
   try {
@@ -150,7 +184,9 @@ function attempt(ids: readonly number[], act: () => void): void {
     refuse(long.filter(({ next }) => next === 'write').map(({ id }) => id), error)
     long = long.filter(({ next }) => next !== 'write')
     const requests = waiting(Infinity)
-    refuse(read(requests).map(({ id }) => id), error)
+    const writing = read(requests)
+    refuse(writing.filter(isPlain).map(({ id }) => id), error)
+    remember(writing.filter(isSigned))
     if (requests.some(({ call }) => call.do === 'close')) end(requests)
   }
 }
@@ -158,7 +194,14 @@ function attempt(ids: readonly number[], act: () => void): void {
 function connect(create: boolean): Connection | undefined {
   const database = create === true ? source.openOrCreate() : source.openIfThere()
   if (database === undefined || connection?.database === database) return connection
-  return (connection = { database, ...operations(database), feed: changeFeed(database) })
+  const signatures = signatureMemory(database, { file, busyTimeout, bootTime })
+  return (connection = { database, ...operations(database), feed: changeFeed(database), signatures })
+}
+
+function connected(): Connection {
+  const here = connect(false)
+  if (here === undefined) throw new Error('it was moved or deleted while it was in use')
+  return here
 }
 
 /** What was done is done, whether or not it can be read again now: then the poll tells of it later. */
@@ -187,8 +230,8 @@ function answer(id: number, value: Answer): void {
   report({ outcomes: [{ id, ok: true, answer: value }] })
 }
 
-function refuse(ids: readonly number[], error: unknown): void {
-  if (ids.length > 0) report({ outcomes: ids.map((id): Outcome => ({ id, ok: false, detail: reasonOf(file, error), cause: error })) })
+function refuse(ids: readonly number[], error: unknown, about = file): void {
+  if (ids.length > 0) report({ outcomes: ids.map((id): Outcome => ({ id, ok: false, detail: reasonOf(about, error), cause: error })) })
 }
 
 function report(message: Report): void {
@@ -207,6 +250,7 @@ function end(requests: readonly Request[]): void {
   clearInterval(polling)
   for (const { id, call } of requests) if (call.do === 'close') answer(id, undefined)
   try {
+    connection?.signatures.close()
     source.close()
   } finally {
     port.close()

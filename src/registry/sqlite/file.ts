@@ -53,13 +53,14 @@ export function databaseFile(file: string, busyTimeout: number, migrations: read
   }
 }
 
-function identityOf(file: string): string {
+/** Which file a path means at present; `none` when there is none. */
+export function identityOf(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false, bigint: true })
   return stat === undefined ? 'none' : `${stat.dev}:${stat.ino}`
 }
 
 /** Empty, and for its owner alone: urls may carry secrets. SQLite gives the files beside it the same mode. */
-function createFile(file: string): void {
+export function createFile(file: string): void {
   const first = mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   try {
     // Only ever a new file: to close any descriptor of a database lets go of the locks that this process has on it.
@@ -78,7 +79,7 @@ function createFile(file: string): void {
 }
 
 /** Write-ahead logging: readers do not wait for the writer. While others open a new file too, SQLite refuses at once instead of waiting. */
-function journalAhead(database: DatabaseSync, busyTimeout: number): void {
+export function journalAhead(database: DatabaseSync, busyTimeout: number): void {
   const deadline = performance.now() + busyTimeout
   for (;;) {
     try {

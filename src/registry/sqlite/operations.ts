@@ -1,13 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { ClaimedNotice } from '../../core/registry.ts'
 import { topicFromBytes, topicToBytes } from '../../core/topic.ts'
-import type { Answer, Call } from './calls.ts'
+import type { Answer, Call, SignatureCall } from './calls.ts'
 import { packer, PIECE } from './pack.ts'
 import { packedFields, REGISTRATION_COLUMNS, registrationOf } from './rows.ts'
 import { setInPieces, type Next } from './set-in-pieces.ts'
-
-/** Expired signatures are kept a little longer, for a hub whose clock is behind. */
-const SIGNATURE_GRACE_MS = 600_000
 
 /** Whether the call can change the database, so that its transaction takes the write lock at once. */
 export function writes(call: Call): boolean {
@@ -37,7 +34,7 @@ export const DUE_NOTICES = `SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts,
 /** The registry's statements on one connection. The transaction is the caller's. */
 export interface Operations {
   /** A call that is done in one go. */
-  perform(call: Call): Answer
+  perform(call: Exclude<Call, SignatureCall>): Answer
   /** The pieces of a call that may be long, `undefined` for any other. Its steps may be done between others. */
   pieces(call: Call): Generator<Next, Answer> | undefined
 }
@@ -55,13 +52,6 @@ export function operations(database: DatabaseSync): Operations {
   /** How many rows the statement changed. */
   function run(text: string, ...values: (string | number | null | Uint8Array)[]): number {
     return Number(sql(text).run(...values).changes)
-  }
-
-  function remember(signature: Uint8Array, expiresAt: number, now: number): boolean {
-    // Two for each that comes: the table shrinks to what is valid without a sweep that anybody would have to wait for.
-    run('DELETE FROM signatures WHERE code IN (SELECT code FROM signatures WHERE expires_at < ? LIMIT 2)', now - SIGNATURE_GRACE_MS)
-    return run(`INSERT INTO signatures (code, expires_at) VALUES (?, ?)
-      ON CONFLICT (code) DO UPDATE SET expires_at = excluded.expires_at WHERE signatures.expires_at < ?`, signature, expiresAt, now) === 1
   }
 
   function claim({ lock, now, lockMs, most }: Extract<Call, { do: 'claim' }>): ClaimedNotice[] {
@@ -96,7 +86,7 @@ export function operations(database: DatabaseSync): Operations {
     return wanted.length > 1 || sql('SELECT count(*) AS n FROM (SELECT 1 FROM subscriptions WHERE url = ? LIMIT ?)').get(url, PIECE + 1)?.['n'] === PIECE + 1
   }
 
-  function perform(call: Call): Answer {
+  function perform(call: Exclude<Call, SignatureCall>): Answer {
     switch (call.do) {
       case 'start':
       case 'close': return undefined
@@ -112,9 +102,6 @@ export function operations(database: DatabaseSync): Operations {
       case 'removeId': return run('DELETE FROM subscriptions WHERE id = ?', call.id) === 1
       case 'set': return toTheEnd(set(call.url, call.wanted, call.now)) as undefined
       case 'list': return toTheEnd(list(call.url))
-      case 'remember': return remember(call.signature, call.expiresAt, call.now)
-      case 'forget': run('DELETE FROM signatures WHERE code = ?', call.signature)
-        return undefined
       case 'postpone': {
         const { id, topic, attempts, dueAt } = call.notice
         run(`INSERT INTO missed (subscription_id, kind, topic, attempts, due_at) SELECT id, kind, ?, ?, ? FROM subscriptions WHERE id = ?

@@ -6,7 +6,7 @@ const REASONS: Readonly<Record<number, string>> = {
   6: 'it is locked by another program',
   8: 'it may only be read, not written',
   10: 'reading or writing the disk failed',
-  11: 'it is damaged: put a backup in its place',
+  11: 'it is damaged: put a backup in its place (a file of signatures may be deleted)',
   13: 'the disk is full',
   14: 'it cannot be opened: look at the permissions of the file and of its folder',
   26: 'it is no SQLite database: move it away, or name another file',

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { uptime } from 'node:os'
 import { resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { WaystationError } from '../../core/errors.ts'
@@ -16,6 +17,8 @@ export interface SqliteRegistryOptions {
   readonly busyTimeout?: number
   /** Milliseconds between two looks for changes that others made; 500 unless stated. */
   readonly pollInterval?: number
+  /** When the machine was started, in ms since 1970; what the operating system says unless stated. */
+  readonly bootTime?: number
 }
 
 interface Open {
@@ -33,13 +36,13 @@ const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 30_000]
  * The registry in one SQLite file, shared by all processes that open it. All SQL runs in a thread of its own, so that no
  * write to the disk holds up the hub; what is asked for meanwhile shares the next transaction. The thread keeps the
  * process alive only while an answer is owed. One that dies is followed by another after a pause; a database in memory is
- * gone with its thread, and stays so. A thread that dies is followed by a new one after a pause; a database in
- * memory is gone with its thread, and stays so.
+ * gone with its thread, and stays so.
  */
 export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   const file = options.file === ':memory:' ? options.file : resolve(options.file)
-  const settings = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500 }
   const { clock } = options
+  const bootTime = options.bootTime ?? clock.now() - uptime() * 1_000
+  const settings = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500, bootTime }
   const name = randomUUID()
   const open = new Map<number, Open>()
   /** What the thread has said and was not told yet, in its order. */
@@ -174,8 +177,8 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     removeId: (id) => ask({ do: 'removeId', id }),
     set,
     list: async (url) => unpackList(await ask({ do: 'list', url })),
-    remember: (signature, expiresAt) => ask({ do: 'remember', signature, expiresAt, now: clock.now() }),
-    forget: (signature) => ask({ do: 'forget', signature }),
+    remember: (signature, expiresAt, signedAt) => ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() }),
+    forget: (signature) => ask({ do: 'forget', signature, now: clock.now() }),
     postpone: (notice) => ask({ do: 'postpone', notice }),
     // Each claim a lock of its own: one that ran out must not end the claim that came after it.
     claim: (now, lockMs, most) => ask({ do: 'claim', lock: `${name}:${++claims}`, now, lockMs, most }),

@@ -68,4 +68,41 @@ export const MIGRATIONS: readonly string[] = [
     UPDATE missed SET kind = NEW.kind WHERE subscription_id = NEW.id;
   END;
   `,
+  // Which file of signatures belongs to this database, and since when.
+  `
+  CREATE TABLE signature_file (
+    only    INTEGER PRIMARY KEY CHECK (only = 1),
+    id      TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+  ) STRICT;
+  `,
+]
+
+/** What of it the signatures of a database in memory need. */
+export const SIGNATURE_TABLES = `
+  CREATE TABLE signatures (
+    code       BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE signature_file (
+    only    INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL,
+    made_at INTEGER NOT NULL
+  ) STRICT;
+`
+
+/** The schema of the file of signatures, in steps as above. */
+export const SIGNATURE_MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE signatures (
+    code       BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX main.signatures_by_expires_at ON signatures (expires_at);
+  CREATE TABLE about (
+    only  INTEGER PRIMARY KEY CHECK (only = 1),
+    id    TEXT NOT NULL,
+    since INTEGER
+  ) STRICT;
+  `,
 ]

@@ -1,14 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock, Confirmations, HubPort, Identity, RandomBytes } from '../../core/ports.ts'
+import type { Clock, Confirmations, HubPort, Identity, Random, RandomBytes } from '../../core/ports.ts'
 import type { Registry } from '../../core/registry.ts'
+import type { Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
 import type { Request } from '../../http/server.ts'
 import type { BodyAccount } from '../../http/body-account.ts'
 import type { BodySource } from '../../http/body-source.ts'
 import type { Spool } from '../../http/spool.ts'
 import type { Checker } from '../../protocol/lonelyps/authorization.ts'
+import type { HeaderForm } from '../../protocol/lonelyps/stateful/messages.ts'
+import type { Origins } from '../../http/origin.ts'
 import type { Answers, AnswerSchemes } from './answers.ts'
 import type { Intake } from './intake.ts'
+import type { Relaying } from './socket/interests.ts'
+import type { CompressionSettings } from './socket/parts.ts'
 
 export interface LonelypsOptions {
   readonly kit: TransportKit
@@ -31,6 +36,21 @@ export interface LonelypsOptions {
   /** Where other hubs that share the registry reach this one: `http://host:port`; '' when they do not. */
   readonly publicUrl: string
   readonly failed: (error: unknown) => void
+  readonly sockets: SocketSettings
+}
+
+/** What is stated of WebSockets alone. */
+export interface SocketSettings {
+  readonly origins: Origins
+  /** Asks for a place for one long-lived connection; gives what returns it, or the status that refuses. */
+  readonly admit: (request: Request) => (() => void) | number
+  readonly random: Random
+  readonly form: HeaderForm
+  readonly compression: CompressionSettings
+  /** `undefined` when no other hub shares the registry. */
+  readonly relaying: Relaying | undefined
+  /** Why one ended, for the log. */
+  readonly ended: (address: string, reason: string) => void
 }
 
 export type LetsIn = 'signed' | 'local' | 'anyone'
@@ -55,6 +75,8 @@ export interface EndpointParts extends LonelypsOptions {
   readonly source: (call: Call) => BodySource
   /** A whole short body. @throws {Refusal} 413, 503 */
   readonly body: (call: Call) => Promise<Buffer>
+  /** Tells WebSockets that something on a topic may have been missed. */
+  readonly missedBySockets: (topic: Topic) => void
 }
 
 /** Answers one request, or throws what is answered for it. */

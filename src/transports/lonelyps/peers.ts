@@ -7,8 +7,8 @@ import type { Call, Endpoint, EndpointParts } from './parts.ts'
 import { publish } from './notify.ts'
 import { Refusal } from './refusals.ts'
 
-const RECEIVE = '/v1/receive_for_websockets'
-const MISSED = '/v1/missed_for_websockets'
+export const RECEIVE_FOR_WEBSOCKETS = '/v1/receive_for_websockets'
+export const MISSED_FOR_WEBSOCKETS = '/v1/missed_for_websockets'
 /** The original answers with this text, and some caller may look at it. */
 const WRONG_MISSED_URL = Buffer.from('{"unsubscribe": true, "reason": "invalid missed URL"}')
 
@@ -22,7 +22,7 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
   const receive: Endpoint = async (call) => {
     const sha512 = parseReprDigest(call.message.headersDistinct['repr-digest']?.[0])
     if (sha512 === undefined) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
-    const url = publicUrl + RECEIVE
+    const url = publicUrl + RECEIVE_FOR_WEBSOCKETS
     if (publicUrl === '' || !wasAskedFor(url, call)) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
     const source = parts.source(call)
     const begun = await source.head((bytes) => parseReceivePrefix(bytes) !== 'more' || bytes.length >= RECEIVE_PREFIX_MAX)
@@ -41,16 +41,17 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
   }
 
   const missed: Endpoint = async (call) => {
-    const url = publicUrl + MISSED
+    const url = publicUrl + MISSED_FOR_WEBSOCKETS
     if (publicUrl === '' || !wasAskedFor(url, call)) throw new Refusal(400, WRONG_MISSED_URL, 'application/json; charset=utf-8')
     const notice = parseMissed(await parts.body(call))
     if (notice === undefined) throw new Refusal(400)
     const { topic, tracing } = notice
     await authorize(call, fromBroadcasters, claims.missed({ url, topic, tracing }))
+    parts.missedBySockets(topicFromBytes(topic))
     reply.confirmedMissed(call.response, { topic, url })
   }
 
-  return { [RECEIVE]: receive, [MISSED]: missed }
+  return { [RECEIVE_FOR_WEBSOCKETS]: receive, [MISSED_FOR_WEBSOCKETS]: missed }
 }
 
 /**

@@ -64,13 +64,14 @@ const faults: Record<string, Change> = {
   }),
   'every signature is new': (registry) => ({ remember: async (...args) => (await registry.remember(...args), true) }),
   'signatures are never forgotten': () => ({ forget: async () => {} }),
-  'signatures run out too early': (registry) => ({ remember: (signature, expiresAt) => registry.remember(signature, expiresAt - 1) }),
-  'signatures are kept for ever': (registry) => ({ remember: (signature) => registry.remember(signature, Infinity) }),
+  'a signature that is dated ahead is new when its time has come': (registry, _, { clock }) => ({ remember: async (signature, expiresAt, signedAt) => (await registry.remember(signature, expiresAt, signedAt)) || clock.now() > signedAt }),
+  'signatures run out too early': (registry) => ({ remember: (signature, expiresAt, signedAt) => registry.remember(signature, expiresAt - 1, signedAt) }),
+  'signatures are kept for ever': (registry) => ({ remember: (signature, _, signedAt) => registry.remember(signature, Infinity, signedAt) }),
   'it looks for a signature first and writes it then': (registry, store, { clock }) => ({
-    async remember(signature, expiresAt) {
+    async remember(signature, expiresAt, signedAt) {
       const known = (store.signatures.get(Buffer.from(signature).toString('base64')) ?? -1) >= clock.now()
       await new Promise((resolve) => setImmediate(resolve))
-      await registry.remember(signature, expiresAt)
+      await registry.remember(signature, expiresAt, signedAt)
       return !known
     },
   }),

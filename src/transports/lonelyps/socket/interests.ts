@@ -1,0 +1,111 @@
+import { compilePattern, type Pattern } from '../../../core/pattern.ts'
+import type { HubPort, Identity } from '../../../core/ports.ts'
+import { topicFromBytes, type Topic } from '../../../core/topic.ts'
+import type { Kind } from '../../../protocol/lonelyps/requests.ts'
+import { Fault } from './fault.ts'
+import type { Later } from './later.ts'
+import type { SocketSubscriber, Wanted } from './wanted.ts'
+
+/** Keeps other hubs on the same registry sending here what sockets want. */
+export interface Relaying {
+  /** Settles when the other hubs can know. Rejects when the registry cannot say so. */
+  want(kind: Kind, target: Topic): Promise<void>
+  leave(kind: Kind, target: Topic): void
+}
+
+/** What one socket has subscribed to (lonelyps, section 4.8). */
+export interface Interests {
+  /**
+   * Asks for a subscription. Nothing comes before `begin`, which the caller calls in one step with the confirmation.
+   * @throws {Fault} when it has it, may not, or has too many
+   */
+  ask(kind: Kind, bytes: Buffer): Later<{ begin(): void }>
+  /** Takes one back. @throws {Fault} when it has none */
+  leave(kind: Kind, bytes: Buffer): { end(): void }
+  leaveAll(): void
+}
+
+export interface InterestsParts {
+  readonly hub: HubPort
+  readonly identity: Identity
+  readonly wanted: Wanted
+  readonly relaying: Relaying | undefined
+  readonly bounds: { readonly maxSocketSubscriptions: number; readonly maxSocketGlobs: number; readonly maxGlobBytes: number }
+}
+
+interface Interest {
+  /** What takes back all that was begun for it. */
+  undo: () => void
+}
+
+export function createInterests(parts: InterestsParts, socket: () => SocketSubscriber): Interests {
+  const { hub, identity, wanted, relaying, bounds } = parts
+  const own = new Map<string, Interest>()
+  /** Taken back, but that is not confirmed yet. */
+  const leaving = new Set<Interest>()
+  let over = false
+
+  function patternOf(target: Topic, size: number): Pattern {
+    if (size > bounds.maxGlobBytes) throw new Fault(`a glob of ${size} bytes`)
+    if (!wanted.hasGlob(target) && wanted.globs >= bounds.maxSocketGlobs) throw new Fault('sockets have all the globs that they may have')
+    try {
+      return compilePattern(target)
+    } catch (error) {
+      throw new Fault((error as Error).message)
+    }
+  }
+
+  function enter(kind: Kind, target: Topic, pattern: Pattern | undefined, one: Interest): void {
+    // It has gone while the registry was asked.
+    if (over) return
+    const forget = wanted.add(kind, target, pattern, socket())
+    const leaveHub = hub.join(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, socket())
+    const before = one.undo
+    one.undo = () => {
+      leaveHub()
+      forget()
+      before()
+    }
+  }
+
+  return {
+    ask(kind, bytes) {
+      const target = topicFromBytes(bytes)
+      const key = `${kind} ${target}`
+      if (own.has(key)) throw new Fault('subscribed to that already')
+      if (own.size >= bounds.maxSocketSubscriptions) throw new Fault(`more than ${bounds.maxSocketSubscriptions} subscriptions`)
+      const pattern = kind === 'glob' ? patternOf(target, bytes.length) : undefined
+      if (!hub.maySubscribe(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, identity)) throw new Fault('a rule does not allow that subscription')
+      const one: Interest = { undo: () => {} }
+      own.set(key, one)
+      const ready = { begin: () => enter(kind, target, pattern, one) }
+      if (relaying === undefined) return ready
+      return relaying.want(kind, target).then(() => {
+        // It may have gone meanwhile.
+        if (over) relaying.leave(kind, target)
+        else one.undo = () => relaying.leave(kind, target)
+        return ready
+      }, (error: Error) => {
+        throw new Fault(`the registry: ${error.message}`)
+      })
+    },
+    leave(kind, bytes) {
+      const key = `${kind} ${topicFromBytes(bytes)}`
+      const one = own.get(key)
+      if (one === undefined) throw new Fault('not subscribed to that')
+      own.delete(key)
+      leaving.add(one)
+      return {
+        end() {
+          if (leaving.delete(one)) one.undo()
+        },
+      }
+    },
+    leaveAll() {
+      over = true
+      for (const { undo } of [...own.values(), ...leaving]) undo()
+      own.clear()
+      leaving.clear()
+    },
+  }
+}

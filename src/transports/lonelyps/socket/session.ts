@@ -1,0 +1,209 @@
+import type { Message } from '../../../core/message.ts'
+import type { Identity } from '../../../core/ports.ts'
+import { topicToBytes } from '../../../core/topic.ts'
+import { clientOf } from '../../../http/body-account.ts'
+import { claims } from '../../../protocol/lonelyps/claims.ts'
+import { connectionNonce, NONCE_SIZE } from '../../../protocol/lonelyps/stateful/connection.ts'
+import type { Configure, ToBroadcaster } from '../../../protocol/lonelyps/stateful/messages.ts'
+import { parseToBroadcaster } from '../../../protocol/lonelyps/stateful/to-broadcaster.ts'
+import { encodeToSubscriber } from '../../../protocol/lonelyps/stateful/to-subscriber.ts'
+import { createChecks, type Checked } from './checks.ts'
+import { createCounters } from './counters.ts'
+import { Fault } from './fault.ts'
+import { createInlet } from './inlet.ts'
+import { whenThere, type Later } from './later.ts'
+import { openConversation, type Conversation } from './conversation.ts'
+import { sizeOf } from './memory.ts'
+import type { SocketParts } from './parts.ts'
+import { createReplies } from './replies.ts'
+import type { SocketSubscriber } from './wanted.ts'
+import type { Wire } from './wire.ts'
+import { createWriter } from './writer.ts'
+
+/** One lonelyps WebSocket: a subscriber and publisher that stays (lonelyps, section 4). */
+export interface Session extends SocketSubscriber {
+  readonly takesLarge: true
+  /** A message came in. */
+  receive(data: Buffer, binary: boolean): void
+  /** So many bytes came in; the messages that they complete were received before. */
+  arrived(bytes: number): void
+  /** The connection is gone. What came before is still done. */
+  gone(): void
+  /** Ends it with 1000 and no reason, as the original does (section 4.16); the reason is for the log. */
+  close(code: number, reason: string): void
+  /** Ends it without a word. */
+  destroy(): void
+}
+
+/** What has come in and is to be done. */
+type Step =
+  /** Before the handshake is done, frames wait as they are. */
+  | { readonly frame: Buffer }
+  | { readonly message: ToBroadcaster; readonly checked: Checked }
+  | { readonly wrong: string }
+
+/** Bytes of a message that has not come whole which are not booked: packets come in such pieces. */
+const UNBOOKED = 131_072
+/** The handshake is shorter than this, whatever its headers hold. */
+const LONGEST_HANDSHAKE = 3 * 65_536
+const NO_TRACING = Buffer.alloc(0)
+
+export function createSession(parts: SocketParts, wire: Wire, identity: Identity): Session {
+  const { kit, bodies, memory, prover } = parts
+  const { limits, wheel } = kit
+  const account = clientOf(identity.address)
+  let open: { readonly check: (message: ToBroadcaster) => Checked; readonly conversation: Conversation } | undefined
+  /** 'leaving': the peer has gone, and what it said before is still to be done. */
+  let state: 'here' | 'leaving' | 'over' = 'here'
+  let greeted = false
+  let [unfinished, booked] = [0, 0]
+  let progressAt = wheel.now
+
+  const writer = createWriter(wire, kit.turn, progressed)
+  const replies = createReplies(() => inlet.look())
+  const inlet = createInlet<Step>({
+    act,
+    failed,
+    idle() {
+      if (state === 'leaving') finish()
+    },
+    wire: {
+      pause: () => wire.pause(),
+      resume() {
+        progressed()
+        wire.resume()
+      },
+    },
+    others: () => replies.open,
+    maxWaiting: limits.maxUnanswered,
+  })
+
+  function progressed(): void {
+    progressAt = wheel.now
+  }
+
+  function act(step: Step): Later<void> {
+    if ('wrong' in step) throw new Fault(step.wrong)
+    if ('frame' in step) return open === undefined ? handshake(step.frame) : act(read(step.frame, open.check))
+    const { message, checked } = step
+    return whenThere(checked.verdict, (verdict) => {
+      if (verdict !== 'ok') throw new Fault(`the authorization of ${message.type} is ${verdict}`)
+      return open?.conversation.request(message, checked.url)
+    })
+  }
+
+  function read(frame: Buffer, check: (message: ToBroadcaster) => Checked): Step {
+    const message = parseToBroadcaster(frame)
+    return typeof message === 'string' ? { wrong: message } : { message, checked: check(message) }
+  }
+
+  function handshake(frame: Buffer): Later<void> {
+    const message = parseToBroadcaster(frame)
+    if (typeof message === 'string') throw new Fault(message)
+    if (message.type !== 'configure') throw new Fault(`${message.type} before CONFIGURE`)
+    const { initialDictionary } = message
+    return whenThere(parts.checker.check(message.authorization, claims.configure(message)), (verdict) => {
+      if (verdict !== 'ok') throw new Fault(`the authorization of CONFIGURE is ${verdict}`)
+      if (state !== 'here') return
+      if (message.zstd && initialDictionary > 1 && parts.compression.allowed === 'yes' && !parts.compression.presets.has(initialDictionary)) throw new Fault(`there is no dictionary ${initialDictionary}`)
+      begin(message)
+    })
+  }
+
+  function begin(configure: Configure): void {
+    // A copy: what chance gives is shared.
+    const nonce = Buffer.from(parts.randomBytes(NONCE_SIZE))
+    const counters = createCounters(connectionNonce(configure.nonce, nonce))
+    const authorization = prover(claims.confirmConfigure({ nonce, tracing: NO_TRACING }))
+    writer.send(encodeToSubscriber({ type: 'confirm_configure', nonce, authorization, tracing: NO_TRACING }, parts.form))
+    const conversation = openConversation({ parts, identity, configure, counters, writer, replies, wire, session: () => session, progressed, failed })
+    open = { check: createChecks(parts.checker, counters), conversation }
+    progressed()
+  }
+
+  function failed(error: unknown): void {
+    if (!(error instanceof Fault)) parts.failed(error)
+    end(error instanceof Fault ? error.message : 'something went wrong here')
+  }
+
+  function end(reason: string): void {
+    if (state === 'over') return
+    const before = state
+    finish()
+    if (before === 'leaving') return
+    parts.ended(identity.address, reason)
+    writer.flush()
+    wire.close(1000, '')
+  }
+
+  /** Nothing more is done, and nothing is left. */
+  function finish(): void {
+    state = 'over'
+    wheel.remove(watch)
+    inlet.drop()
+    open?.conversation.close()
+    bodies.give(account, booked)
+    booked = 0
+  }
+
+  /** Looks at whoever is silent. */
+  const watch = {
+    wheelSlot: undefined as Parameters<typeof wheel.add>[0]['wheelSlot'],
+    tick(now: number): number {
+      if (open === undefined) {
+        end('it never said who it is')
+        return 0
+      }
+      const { acknowledgeTimeout } = limits
+      if (open.conversation.unacknowledged === 0 || inlet.waiting > 0) progressed()
+      if (now - progressAt >= acknowledgeTimeout) {
+        end('it acknowledges nothing')
+        return 0
+      }
+      return Math.max(1, progressAt + acknowledgeTimeout - now)
+    },
+  }
+  wheel.add(watch, limits.configureTimeout)
+
+  const session: Session = {
+    count: 1,
+    takesLarge: true,
+    deliver(message: Message) {
+      if (state !== 'here' || open === undefined) return
+      const { conversation } = open
+      if (conversation.waiting < limits.maxSocketQueue && memory.take(conversation.bytes, sizeOf(message))) return conversation.deliver(message)
+      kit.meter.slow('lonelyps', message.topic)
+      end('too much waits for it')
+    },
+    gap() {},
+    receive(data, binary) {
+      greeted = true
+      unfinished = 0
+      bodies.give(account, booked)
+      booked = 0
+      if (state !== 'here') return
+      if (!binary) return inlet.push({ wrong: 'a text message' }, 0)
+      inlet.push(open === undefined ? { frame: data } : read(data, open.check), data.length)
+    },
+    arrived(bytes) {
+      unfinished += bytes
+      if (state !== 'here' || unfinished <= UNBOOKED) return
+      if (!greeted && unfinished > LONGEST_HANDSHAKE) return end('a long message before CONFIGURE')
+      const more = unfinished - booked
+      if (bodies.take(account, more)) booked += more
+      else end('too much is on its way')
+    },
+    gone() {
+      if (state !== 'here') return
+      state = 'leaving'
+      open?.conversation.leave()
+      if (inlet.waiting === 0) finish()
+    },
+    missed(topic) {
+      open?.conversation.missed(topicToBytes(topic))
+    },
+    close: (_code, reason) => end(reason),
+    destroy: () => wire.destroy(),
+  }
+  return session
+}

@@ -1,0 +1,112 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { Spool, SpoolFile } from '../../../http/spool.ts'
+import type { MessageHead, NotifyPart } from '../../../protocol/lonelyps/stateful/messages.ts'
+import { Fault } from './fault.ts'
+import type { Packed } from './unpack.ts'
+import { whenThere, type Later } from './later.ts'
+
+/** Messages that come in parts, one after the other (lonelyps, section 4.10). */
+export interface Streams {
+  /**
+   * The next part.
+   * @returns the message, when this was its last part
+   * @throws {Fault} when it is out of place, too long, or has another hash; when there is no room
+   */
+  add(part: NotifyPart): Later<Packed | undefined>
+  /** Lets go of what has come. */
+  discard(): void
+}
+
+interface Stream {
+  readonly identifier: Buffer
+  readonly head: MessageHead
+  readonly length: number
+  readonly digest: Hash
+  /** In memory. */
+  readonly pieces: Buffer[]
+  file: SpoolFile | undefined
+  size: number
+  parts: number
+}
+
+export interface StreamsParts {
+  readonly spool: Spool
+  readonly bounds: { readonly spoolAbove: number; readonly maxSpoolBytes: number }
+  /** Books memory. False when there is too little. */
+  readonly take: (bytes: number) => boolean
+  readonly give: (bytes: number) => void
+}
+
+const NOTHING = Buffer.alloc(0)
+
+export function createStreams({ spool, bounds, take, give }: StreamsParts): Streams {
+  let stream: Stream | undefined
+  let booked = 0
+  let discarded = false
+
+  function begin({ identifier, head, part }: NotifyPart): Later<Stream> {
+    if (head === undefined || part !== 0) throw new Fault('a part of a message that was not begun')
+    if (head.compressor !== 0 && head.compressedLength === 0n) throw new Fault('nothing, compressed')
+    if (head.compressedLength > BigInt(bounds.maxSpoolBytes - spool.bytes)) throw new Fault(`no room for ${head.compressedLength} bytes`)
+    // Copies, because they are views of a frame that is otherwise done with.
+    const own = { ...head, topic: Buffer.from(head.topic), sha512: Buffer.from(head.sha512) }
+    const begun: Stream = { identifier: Buffer.from(identifier), head: own, length: Number(head.compressedLength), digest: createHash('sha512'), pieces: [], file: undefined, size: 0, parts: 0 }
+    stream = begun
+    if (begun.length <= bounds.spoolAbove) return begun
+    return spool.create().then((file) => {
+      begun.file = file
+      if (discarded) discard()
+      return begun
+    }, (error: Error) => {
+      throw new Fault(error.message)
+    })
+  }
+
+  function into(stream: Stream, { identifier, part, body, head }: NotifyPart): Later<void> {
+    if (!stream.identifier.equals(identifier) || (part === 0) !== (head !== undefined)) throw new Fault('parts of two messages at once')
+    if (part !== stream.parts) throw new Fault(`part ${part} where ${stream.parts} was next`)
+    if (stream.size + body.length > stream.length) throw new Fault('more bytes than announced')
+    stream.parts++
+    stream.size += body.length
+    if (stream.file === undefined) {
+      if (!take(body.length)) throw new Fault('too much is on its way')
+      booked += body.length
+      stream.pieces.push(body)
+      stream.digest.update(body)
+      return
+    }
+    const written = stream.file.write(body)
+    stream.digest.update(body)
+    return written.catch((error: Error) => {
+      throw new Fault(error.message)
+    })
+  }
+
+  function end(done: Stream): Packed | undefined {
+    if (done.size < done.length) return undefined
+    stream = undefined
+    give(booked)
+    booked = 0
+    const { head, file, pieces, digest } = done
+    if (!digest.digest().equals(head.sha512)) {
+      file?.discard()
+      throw new Fault('the message has another SHA-512 than announced')
+    }
+    return file === undefined ? { head, body: pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces) } : { head, body: NOTHING, large: file.finish() }
+  }
+
+  function discard(): void {
+    discarded = true
+    stream?.file?.discard()
+    stream = undefined
+    give(booked)
+    booked = 0
+  }
+
+  return {
+    add(part) {
+      return whenThere(stream ?? begin(part), (one) => whenThere(into(one, part), () => end(one)))
+    },
+    discard,
+  }
+}
