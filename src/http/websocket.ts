@@ -27,6 +27,8 @@ export interface WebSocketEvents {
   message(data: Buffer, binary: boolean): void
   /** So many bytes came in; the messages that they complete were told before. */
   bytes?(count: number): void
+  /** What came in breaks the WebSocket protocol, or is too long; `closed` follows. */
+  broken?(reason: string): void
   closed(): void
 }
 
@@ -121,7 +123,7 @@ export class WebSocketConnection {
       if (!this.#closing) events.message(data, binary)
     })
     // The library has answered with the right close code before it says so; there is nothing left to do.
-    ws.on('error', () => {})
+    ws.on('error', (error) => events.broken?.(error.message))
     ws.on('close', () => {
       this.#closing = true
       ticker.remove(this)

@@ -7,6 +7,7 @@ import type { Request } from '../http/server.ts'
 import { createSpool, type Spool } from '../http/spool.ts'
 import { createChecker, type Checker, type Scheme } from '../protocol/lonelyps/authorization.ts'
 import type { Registry } from '../core/registry.ts'
+import type { Topic } from '../core/topic.ts'
 import { createSqliteRegistry } from '../registry/sqlite/registry.ts'
 import { createRelay } from '../transports/lonelyps/relay.ts'
 import { MISSED_FOR_WEBSOCKETS, RECEIVE_FOR_WEBSOCKETS } from '../transports/lonelyps/peers.ts'
@@ -87,7 +88,9 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
   const webhooks = createWebhooks({
     kit, registry, randomBytes, random: realRandom, policy: NOTICE_POLICY,
     mark: { [HUB_HEADER]: epoch },
-    ...(publicUrl !== '' && { ownReceiveUrl: publicUrl + RECEIVE_FOR_WEBSOCKETS }),
+    ...(publicUrl !== '' && {
+      own: { receiveUrl: publicUrl + RECEIVE_FOR_WEBSOCKETS, recoveryUrl: publicUrl + MISSED_FOR_WEBSOCKETS, missed: (topic: Topic) => transport.missed(topic) },
+    }),
     connector: createGuardedConnector({ guard, connectTimeout: limits.webhookConnectTimeout }),
     toSubscribers: schemes.toSubscribers,
     checker: fromSubscribers,

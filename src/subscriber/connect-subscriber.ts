@@ -7,14 +7,16 @@ import { secretsOf, settingsOf, type SubscriberOptions } from './options.ts'
 import { createPublisher, type Notify } from './publisher.ts'
 import { createRounds } from './rounds.ts'
 import { createSigning } from './signing.ts'
+import { createOutbound } from './socket/outbound.ts'
 
-/** Publishes to lonelyps broadcasters and receives from them by webhooks. */
+/** Publishes to lonelyps broadcasters and receives from them, by webhooks or by a WebSocket. */
 export interface Subscriber extends AsyncDisposable {
-  /** The url under which broadcasters know this object, and its port; `undefined` when it only publishes. */
+  /** The url under which broadcasters know this object, and its port; `undefined` when it only publishes, and with WebSockets. */
   readonly receiveUrl: string | undefined
   readonly port: number | undefined
   /**
-   * Publishes a message (section 2.3); it is tried again as section 2.8 says, so that it may arrive twice where an answer was lost.
+   * Publishes a message (sections 2.3 and 4.9); it is tried again as section 2.8 says, so that it may arrive twice where an answer was lost.
+   * By a WebSocket messages in memory go out in the order of the calls.
    * @param topic text or bytes, at most 65,535
    * @returns how many subscribers took it
    * @throws {WaystationError} `unreachable`, `forbidden`, `bad_request`, `message_too_large`, `overloaded`, `stopped`
@@ -23,20 +25,24 @@ export interface Subscriber extends AsyncDisposable {
   /**
    * A feed of what comes on a topic, on the topics that a glob matches, or on any of a list; a message that several of one
    * feed's targets match comes once. Bytes, and text without a special sign, are a topic.
-   * @throws {WaystationError} `bad_pattern`, `bad_request`, `stopped`; `config_invalid` when the object only publishes
+   * @throws {WaystationError} `bad_pattern`, `bad_request`, `stopped`; `config_invalid` when the object only publishes.
+   * By a WebSocket the feed ends with `unreachable` when no broadcaster can be reached.
    */
   subscribe(targets: string | Uint8Array | readonly (string | Uint8Array)[], options?: FeedOptions): Feed
-  /** Whether the broadcasters have registered what the feeds want, and nothing else (check_subscriptions). @throws {WaystationError} */
+  /**
+   * Whether the broadcasters have registered what the feeds want, and nothing else (check_subscriptions); with WebSockets,
+   * whether the one that is connected has confirmed it. @throws {WaystationError}
+   */
   check(): Promise<boolean>
-  /** Webhooks that wait for a feed, and the bytes of their messages. */
+  /** Messages that wait for a feed or are on their way to it, and their bytes in memory and on disk. */
   gauges(): { waiting: number; bytes: number; spoolBytes: number }
   /** Ends the feeds, takes back what is registered and stops the server. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * A lonelyps subscriber and publisher over HTTP (sections 2, 3 and 5.4). Listens where `receive` is stated; nothing is sent
- * before the first subscription or message.
+ * A lonelyps subscriber and publisher, over HTTP (sections 2, 3 and 5.4) or by one WebSocket (section 4). Listens where
+ * `receive` is stated; nothing is sent before the first subscription or message.
  * @throws {WaystationError} `config_invalid`, `listen_failed`, `stopped`
  */
 export async function connectSubscriber(options: SubscriberOptions): Promise<Subscriber> {
@@ -49,8 +55,9 @@ export async function connectSubscriber(options: SubscriberOptions): Promise<Sub
   const signing = createSigning(secrets, clock, randomBytes, settings.signatures)
   const caller = createCaller(settings)
   const world = { broadcasters: settings.broadcasters, clock, random, hold: holdProcess }
+  const outbound = settings.bySocket ? createOutbound({ ...world, spoolFolder: options.spoolFolder, settings, randomBytes, signing, failed }) : undefined
   const rounds = createRounds({ ...world, rounds: settings.retries, stopped: stopping.signal })
-  const notify = createPublisher({ rounds, caller, signing, randomBytes })
+  const notify = outbound?.notify ?? createPublisher({ rounds, caller, signing, randomBytes })
   const inbound = receive === undefined ? undefined : await openInbound({ stated: receive, spoolFolder: options.spoolFolder, settings, clock, signing, caller, rounds, failed })
   let closing: Promise<void> | undefined
 
@@ -60,6 +67,7 @@ export async function connectSubscriber(options: SubscriberOptions): Promise<Sub
     const letGo = holdProcess()
     // A broadcaster that does not answer holds nobody up for longer than that.
     const impatient = clock.after(CLOSE_TIME, () => void caller.close().catch(failed))
+    await outbound?.close()
     await inbound?.close(createRounds({ ...world, rounds: 1, stopped: new AbortController().signal }))
     impatient()
     await caller.close().catch(failed)
@@ -89,14 +97,15 @@ export async function connectSubscriber(options: SubscriberOptions): Promise<Sub
     },
     subscribe(stated, feedOptions = {}) {
       mustRun()
-      if (inbound === undefined) throw new WaystationError('config_invalid', 'receive: without it there is nothing to subscribe with')
-      return inbound.subscribe(typeof stated === 'string' || stated instanceof Uint8Array ? [stated] : stated, feedOptions)
+      const way = outbound ?? inbound
+      if (way === undefined) throw new WaystationError('config_invalid', 'receive: without it there is nothing to subscribe with')
+      return way.subscribe(typeof stated === 'string' || stated instanceof Uint8Array ? [stated] : stated, feedOptions)
     },
     async check() {
       mustRun()
-      return inbound === undefined || inbound.check()
+      return (outbound ?? inbound)?.check() ?? true
     },
-    gauges: () => inbound?.gauges() ?? { waiting: 0, bytes: 0, spoolBytes: 0 },
+    gauges: () => (outbound ?? inbound)?.gauges() ?? { waiting: 0, bytes: 0, spoolBytes: 0 },
     close: end,
     [Symbol.asyncDispose]: end,
   }

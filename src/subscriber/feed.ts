@@ -33,7 +33,7 @@ export interface Parcel {
 /** The other end of a feed. */
 export interface Inlet {
   push(parcel: Parcel): void
-  missed(topic: Topic): void
+  missed(...topics: readonly Topic[]): void
   /** No more comes. With an error, that is what the next step throws. */
   end(error?: WaystationError): void
 }
@@ -92,10 +92,11 @@ export function createFeed(parts: { onMissed: ((topic: string) => void) | undefi
       letGo?.()
       first.resolve(take(parcel))
     },
-    missed(topic) {
+    missed(...topics) {
       if (over !== 'no') return
-      if (onMissed !== undefined) return onMissed(topic)
-      const error = new WaystationError('gap', `something on ${JSON.stringify(topic)} was missed`)
+      if (onMissed !== undefined) return topics.forEach((topic) => onMissed(topic))
+      const more = topics.length > 1 ? `, or on ${topics.length - 1} more,` : ''
+      const error = new WaystationError('gap', `something on ${JSON.stringify(topics[0])}${more} was missed`)
       const first = waiting.shift()
       if (first === undefined) gap ??= error
       else first.reject(error)

@@ -1,5 +1,6 @@
 export { connectSubscriber, type Subscriber } from './connect-subscriber.ts'
 export type { SchemeOptions, SubscriberOptions } from './options.ts'
+export type { WebSocketOptions } from './socket/settings.ts'
 export type { MessageBody } from './publisher.ts'
 export type { Feed, FeedOptions } from './feed.ts'
 export type { ReceivedMessage } from './received.ts'

@@ -4,6 +4,7 @@ import type { Clock, Random } from '../core/ports.ts'
 import { readScheme, type Scheme } from '../protocol/lonelyps/authorization.ts'
 import { parseSecrets, type Secrets } from '../protocol/lonelyps/secrets.ts'
 import type { Broadcaster } from './rounds.ts'
+import { socketSettings, type SocketSettings, type WebSocketOptions } from './socket/settings.ts'
 
 /** How one direction is proved (lonelyps, section 3.1). For hmac the secret is the URL-safe base64 of 64 bytes. */
 export interface SchemeOptions {
@@ -12,19 +13,35 @@ export interface SchemeOptions {
 }
 
 export interface SubscriberOptions {
-  /** Base urls of broadcasters that share one database. The lower priority is tried first, those of one priority in random order; 0 if none is stated. */
+  /**
+   * Base urls of broadcasters that share one database: all `http(s)://`, or all `ws(s)://`. The lower priority is tried first,
+   * those of one priority in random order; 0 if none is stated.
+   */
   readonly broadcasters: readonly (string | { readonly url: string; readonly priority?: number })[]
   /** How both sides prove who they are; a direction that is left out has the scheme none. Or a file as "waystation setup" writes it. */
   readonly auth?: { readonly toBroadcaster?: SchemeOptions; readonly toSubscriber?: SchemeOptions } | { readonly secretsFile: string }
   /**
-   * Where messages are received; without it the object only publishes. `host` is 127.0.0.1 if none is stated, `url` is the
+   * Where webhooks are received; without it the object only publishes. Not for WebSockets, which need no port. `host` is 127.0.0.1 if none is stated, `url` is the
    * base url that broadcasters reach it by, `http://host:port` if none is stated. Port 0 is any free one.
    */
   readonly receive?: { readonly port: number; readonly host?: string; readonly url?: string }
   /** How often every broadcaster is tried, 2 if not stated. Before round k (from 1) it waits 2^(k-1) s and up to one more. */
   readonly retries?: number
-  /** ms: to connect, 5,000 if not stated; of silence after the request has been sent, 60,000; for a webhook's headers and body (a large one: for each MiB), 30,000. */
-  readonly timeouts?: { readonly connect?: number; readonly answer?: number; readonly request?: number }
+  /**
+   * ms: to connect (a WebSocket: until it is confirmed), 5,000 if not stated; of silence after the request has been sent, 60,000;
+   * for a webhook's headers and body (a large one: for each MiB), 30,000. Of a WebSocket: without data before a ping, 10,000;
+   * for its pong, 5,000; for the other side's goodbye, 5,000; after which it has lasted, and the retries begin anew, 60,000.
+   */
+  readonly timeouts?: {
+    readonly connect?: number
+    readonly answer?: number
+    readonly request?: number
+    readonly ping?: number
+    readonly pong?: number
+    readonly close?: number
+    readonly stable?: number
+  }
+  readonly websocket?: WebSocketOptions
   /** A folder for this object alone; if not stated, a new one among the system's temporary files, gone with the object. */
   readonly spoolFolder?: string
   /** Messages of more bytes are received by way of a file; 10 MiB if not stated. */
@@ -36,6 +53,10 @@ export interface SubscriberOptions {
     readonly waitingBytes?: number
     /** Bytes of their messages on disk, 16 GiB. */
     readonly spoolBytes?: number
+    /** Messages sent by a WebSocket and not confirmed yet, 1,024; past it `notify` waits its turn. */
+    readonly notifies?: number
+    /** Their bytes in memory, 64 MiB. */
+    readonly notifyBytes?: number
     /** Signatures that are remembered, a million: 4,000 messages a second with hmac. */
     readonly signatures?: number
   }
@@ -60,6 +81,9 @@ export interface Settings {
   readonly waitingBytes: number
   readonly spoolBytes: number
   readonly signatures: number
+  readonly socket: SocketSettings
+  /** Whether the broadcasters are reached by WebSockets. */
+  readonly bySocket: boolean
 }
 
 /** @throws {WaystationError} `config_invalid` */
@@ -77,17 +101,23 @@ export function settingsOf(options: SubscriberOptions): Settings {
     spoolBytes: bounds.spoolBytes ?? 17_179_869_184,
     signatures: bounds.signatures ?? 1_000_000,
   }
-  for (const [name, value] of Object.entries(settings)) {
+  const socket = socketSettings(options)
+  for (const [name, value] of Object.entries({ ...settings, ...socket })) {
+    if (typeof value !== 'number') continue
     if (!Number.isSafeInteger(value) || value < (LEAST_ZERO.has(name) ? 0 : 1)) throw new WaystationError('config_invalid', `${name}: ${value} is too small, or no whole number`)
   }
-  return { ...settings, broadcasters: broadcasters.map(broadcasterOf) }
+  const list = broadcasters.map(broadcasterOf)
+  const sockets = list.filter(({ url }) => url.startsWith('ws')).length
+  if (sockets !== 0 && sockets !== list.length) throw new WaystationError('config_invalid', 'broadcasters: all are http:// or https://, or all are ws:// or wss://')
+  if (sockets > 0 && options.receive !== undefined) throw new WaystationError('config_invalid', 'receive: what comes by a WebSocket needs no port; leave it out, or state http:// broadcasters')
+  return { ...settings, socket, bySocket: sockets > 0, broadcasters: list }
 }
 
-const LEAST_ZERO: ReadonlySet<string> = new Set(['spoolAbove', 'spoolBytes', 'waitingBytes'])
+const LEAST_ZERO: ReadonlySet<string> = new Set(['spoolAbove', 'spoolBytes', 'waitingBytes', 'notifyBytes', 'maxWindow'])
 
 function broadcasterOf(stated: SubscriberOptions['broadcasters'][number]): Broadcaster {
   const { url, priority = 0 } = typeof stated === 'string' ? { url: stated } : stated
-  return { url: baseUrl(url, 'broadcasters'), priority }
+  return { url: /^wss?:/.test(url) ? `ws${baseUrl(url.replace(/^ws/, 'http'), 'broadcasters').slice(4)}` : baseUrl(url, 'broadcasters'), priority }
 }
 
 /**

@@ -58,12 +58,12 @@ export function createPublisher(parts: { rounds: Rounds; caller: Caller; signing
   }
 }
 
-interface Body extends Outgoing {
+export interface Body extends Outgoing {
   /** All of it, where it is in memory. */
   readonly whole?: Buffer
 }
 
-function bodyOf(stuff: string | Uint8Array | MessageBody): Body {
+export function bodyOf(stuff: string | Uint8Array | MessageBody): Body {
   if (typeof stuff !== 'string' && !(stuff instanceof Uint8Array)) return stuff
   const whole = typeof stuff === 'string' ? Buffer.from(stuff) : Buffer.from(stuff.buffer, stuff.byteOffset, stuff.length)
   return {
@@ -75,9 +75,13 @@ function bodyOf(stuff: string | Uint8Array | MessageBody): Body {
   }
 }
 
-async function digestOf(body: Body): Promise<Buffer> {
+/** The SHA-512, at once where the body is in memory. @throws {WaystationError} `bad_request` when it has another size than stated */
+export function digestOf(body: Body): Buffer | Promise<Buffer> {
+  return body.whole === undefined ? digestOfPieces(body) : createHash('sha512').update(body.whole).digest()
+}
+
+async function digestOfPieces(body: Body): Promise<Buffer> {
   const hash = createHash('sha512')
-  if (body.whole !== undefined) return hash.update(body.whole).digest()
   let size = 0
   for await (const piece of body.read()) {
     size += piece.length

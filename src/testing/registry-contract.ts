@@ -279,8 +279,8 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       await Promise.all([registry.close(), registry.close()])
       assert.deepEqual(await Promise.all(adding), adding.map(() => true))
       assert.equal((await (await another()).list(URL)).length, 20)
-      for (const late of [registry.list(URL), registry.add(URL, exact('late')), registry.remember(Buffer.from('x'), 1, 1)]) {
-        await assert.rejects(late, (error) => error instanceof WaystationError && error.code === 'registry_unavailable')
+      for (const late of [() => registry.list(URL), () => registry.add(URL, exact('late')), () => registry.remember(Buffer.from('x'), 1, 1)]) {
+        await assert.rejects(async () => late(), (error) => error instanceof WaystationError && error.code === 'registry_unavailable')
       }
       await registry.close()
     })

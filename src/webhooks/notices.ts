@@ -28,6 +28,14 @@ export function delayOf(policy: NoticePolicy, attempts: number, random: Random):
   return Math.round(1_000 * (policy.factor * policy.base ** Math.min(policy.most, attempts) + policy.constant + random.next() * policy.jitter))
 }
 
+/** The urls that a hub has registered for its own sockets. */
+export interface OwnUrls {
+  readonly receiveUrl: string
+  readonly recoveryUrl: string
+  /** Tells the sockets, in place of a notice. */
+  missed(topic: Topic): void
+}
+
 /** Tells recovery urls that something was missed. */
 export interface Notices {
   /** A delivery was in vain. Does nothing when the registration has no recovery url. */
@@ -60,8 +68,9 @@ export function createNotices(parts: {
   interval: number
   lock: number
   failed: (error: unknown) => void
+  own: OwnUrls | undefined
 }): Notices {
-  const { registry, caller, prover, checker, clock, random, policy, interval, lock, failed } = parts
+  const { own, registry, caller, prover, checker, clock, random, policy, interval, lock, failed } = parts
   /** What is to be written, the newest of each registration. */
   const unwritten = new Map<number, { topic: Topic; dueAt: number }>()
   /** When the first notice of each registration that waits was to be due. */
@@ -160,6 +169,11 @@ export function createNotices(parts: {
 
   /** Whether there is nothing left to tell. */
   async function attempt({ registration, topic: name }: ClaimedNotice, late: () => void): Promise<boolean> {
+    // Another hub could not reach us, and its notice has become ours to send.
+    if (own !== undefined && registration.url === own.receiveUrl && registration.recovery === own.recoveryUrl) {
+      own.missed(name)
+      return true
+    }
     const target = parseTarget(registration.recovery ?? '')
     // There is nobody to tell, today or later.
     if (typeof target === 'string') return true

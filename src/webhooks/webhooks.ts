@@ -12,7 +12,7 @@ import { createHandover, type Handover } from './handover.ts'
 import { createHubRegistrations, isHubUrl } from './hubs.ts'
 import { createRegistrationIndex, type Found } from './index-of-registrations.ts'
 import { createLanes } from './lanes.ts'
-import { createNotices, type NoticePolicy } from './notices.ts'
+import { createNotices, type NoticePolicy, type OwnUrls } from './notices.ts'
 import { createSlots } from './slots.ts'
 
 export interface WebhooksOptions {
@@ -24,8 +24,8 @@ export interface WebhooksOptions {
   readonly connector: unknown
   /** Headers that go with every webhook. */
   readonly mark?: Readonly<Record<string, string>>
-  /** Under which url this hub registers itself for its sockets. They are reached in memory: nothing is sent there. */
-  readonly ownReceiveUrl?: string
+  /** How this hub registers itself for its sockets. They are reached in memory: nothing is sent there. */
+  readonly own?: OwnUrls
   /** How we prove ourselves to subscribers, and they to us. */
   readonly toSubscribers: Scheme
   readonly checker: Checker
@@ -59,7 +59,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const lanes = createLanes(limits.maxWebhookQueue)
   const notices = createNotices({
     registry, caller, prover, checker, clock, random, policy: options.policy,
-    interval: limits.missedInterval, lock: limits.webhookTotalTimeout + 5_000, failed: events.registry,
+    interval: limits.missedInterval, lock: limits.webhookTotalTimeout + 5_000, failed: events.registry, own: options.own,
   })
   const deliveries = createDeliveries({
     caller, lanes, batches, prover, checker, clock, randomBytes,
@@ -71,7 +71,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   /** Registrations that are being taken away: what waits for them is not sent, though the registry still has them. */
   const leaving = new Set<number>()
   const index = createRegistrationIndex(events.unusable)
-  const hubs = createHubRegistrations(options.ownReceiveUrl)
+  const hubs = createHubRegistrations(options.own?.receiveUrl)
   const handover = (name: string, find: (topic: Topic, newest: number) => Found | undefined, more: { isFew?: (topic: Topic) => boolean } = {}): Handover => createHandover({
     ...more, clock, batches, name, find, newest: () => index.newest, deliver, missed: deliveries.missed, lost: () => meter.failed(NAME),
   })

@@ -46,7 +46,7 @@ for (const [what, next] of [['adds', many('new')], ['takes away', []], ['changes
     let between = 0
     while (!over) {
       const counts = given
-      await registry.remember(Buffer.from(`signature ${between}`), 1, 1)
+      await registry.forget(Buffer.from(`signature ${between}`))
       if (!over && counts) between++
     }
     await setting

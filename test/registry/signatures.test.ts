@@ -17,7 +17,7 @@ function world(t: TestContext) {
   const file = databasePath(t)
   const clock = createManualClock(Date.now())
   const hub = (bootTime = clock.now() - 3_600_000): Registry => openRegistry(t, file, { clock, bootTime })
-  const use = (registry: Registry, name: string, signedAt = clock.now()): Promise<boolean> => registry.remember(Buffer.from(name), signedAt + LONG, signedAt)
+  const use = (registry: Registry, name: string, signedAt = clock.now()): Promise<boolean> => Promise.resolve(registry.remember(Buffer.from(name), signedAt + LONG, signedAt))
   return { file, signatures: `${file}-signatures`, clock, hub, use }
 }
 
@@ -170,4 +170,42 @@ test('the file of signatures is for its owner alone', async (t) => {
   const { signatures, hub, use } = world(t)
   await use(hub(), 'a')
   for (const one of [signatures, `${signatures}-wal`]) assert.equal(statSync(one).mode & 0o777, 0o600, one)
+})
+
+test('a signature is answered at once, once the files are there, and is known by whichever way it is asked for', async (t) => {
+  const { hub, clock } = world(t)
+  const [here, there] = [hub(), hub()]
+  const ask = (registry: Registry, name: string) => registry.remember(Buffer.from(name), clock.now() + LONG, clock.now())
+  assert.equal(await ask(here, 'first, by the thread'), true)
+  assert.equal(ask(here, 'first, by the thread'), false)
+  assert.equal(ask(here, 'at once'), true)
+  assert.equal(ask(here, 'at once'), false)
+  assert.equal(await ask(there, 'at once'), false, 'by the thread of another')
+  assert.equal(ask(there, 'at once'), false, 'by another, at once')
+  await here.forget(Buffer.from('at once'))
+  assert.equal(ask(there, 'at once'), true)
+  await here.close()
+  await assert.rejects(async () => ask(here, 'late'), unavailable())
+})
+
+test('while another program holds the file of signatures the event loop goes on, and each waits its time and is refused', async (t) => {
+  const { file, hub, signatures, use, clock } = world(t)
+  const registry = openRegistry(t, file, { clock, bootTime: clock.now() - 3_600_000, busyTimeout: 400 })
+  assert.equal(await use(registry, 'before'), true)
+  const holder = shell(t, signatures)
+  holder.exec('BEGIN IMMEDIATE')
+  let turns = 0
+  let over = false
+  const refusals = Promise.all(Array.from({ length: 50 }, (_, i) => assert.rejects(async () => use(registry, `while held ${i}`), unavailable()))).finally(() => (over = true))
+  while (!over) {
+    turns++
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await refusals
+  assert.ok(turns > 50, `${turns} turns`)
+  holder.exec('ROLLBACK')
+  assert.equal(await use(registry, 'while held 1'), true)
+  clock.advance(1_000)
+  assert.equal(registry.remember(Buffer.from('while held 2'), clock.now() + LONG, clock.now()), true, 'at once again')
+  assert.equal(await use(hub(), 'while held 2'), false)
 })

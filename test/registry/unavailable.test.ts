@@ -33,7 +33,7 @@ test('while another program holds the database, writing is refused after the bus
   let settled = false
   const refusals = Promise.all([
     assert.rejects(registry.add(URL, exact('a')), unavailable(file, /locked by another program/)),
-    assert.rejects(registry.remember(Buffer.from('s'), 1, realClock.now() + 60_000), unavailable(file)),
+    assert.rejects(async () => registry.remember(Buffer.from('s'), 1, realClock.now() + 60_000), unavailable(file)),
   ]).finally(() => (settled = true))
   let turns = 0
   for (; !settled; turns++) await turn()

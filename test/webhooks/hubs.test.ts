@@ -18,7 +18,7 @@ import { realClock, realRandom } from '../../src/server/real-world.ts'
 import { createHubRegistrations, isHubUrl } from '../../src/webhooks/hubs.ts'
 import { OURSELVES } from '../../src/testing/index.ts'
 import { createWebhooks, type Webhooks } from '../../src/webhooks/webhooks.ts'
-import { until } from '../support/events.ts'
+import { createInbox, until } from '../support/events.ts'
 import { openReceiver } from '../support/lonelyps.ts'
 import { createMemoryRegistry, createRegistryStore } from '../support/memory-registry.ts'
 
@@ -33,12 +33,13 @@ async function open(t: TestContext, ownReceiveUrl?: string) {
   const nothing = (): void => {}
   const meter = { published: nothing, delivered: nothing, slow: nothing, failed: nothing, gap: nothing }
   const failures: unknown[] = []
+  const missed = createInbox<string>('topic that something was missed on')
   const webhooks: Webhooks = createWebhooks({
-    kit: { limits: limitsWith({}), clock: realClock, turn: createTurn(realClock), wheel: createWheel(realClock), meter },
+    kit: { limits: limitsWith({ missedInterval: 10 }), clock: realClock, turn: createTurn(realClock), wheel: createWheel(realClock), meter },
     registry, random: realRandom, randomBytes, connector: buildConnector({}), toSubscribers: { type: 'none' },
     checker: createChecker({ type: 'none' }, { now: Date.now, lifetime: 1, remember: () => true }),
     policy: { factor: 1, base: 2, most: 10, constant: 1, jitter: 2, retries: 20 },
-    ...(ownReceiveUrl !== undefined && { ownReceiveUrl }),
+    ...(ownReceiveUrl !== undefined && { own: { receiveUrl: ownReceiveUrl, recoveryUrl: `${ownReceiveUrl}/missed`, missed: (topic) => missed.push(topic) } }),
     events: { failed: (...why) => failures.push(why), registry: (error) => failures.push(error), unusable: (_, error) => failures.push(error) },
   })
   await webhooks.start(hub)
@@ -50,7 +51,7 @@ async function open(t: TestContext, ownReceiveUrl?: string) {
   async function publish(topic: string, text: string): Promise<Message> {
     return (await hub.publish(draft(topicFromText(topic), Buffer.from(text)), OURSELVES)).message
   }
-  return { store, registry, webhooks, register, publish, failures }
+  return { store, registry, webhooks, register, publish, failures, missed }
 }
 
 test('a hub gets a message once, however many of its registrations match, and is counted once (Q6)', async (t) => {
@@ -135,4 +136,15 @@ test('nothing is kept of registrations that are gone', () => {
   assert.equal(hubs.isRepeated(registration, message), true)
   hubs.withoutOwn([{ type: 'removed', id: 1 }])
   assert.equal(hubs.isRepeated(registration, message), false)
+})
+
+test('a notice of something that another hub could not bring here goes to our own sockets, and nowhere else', async (t) => {
+  const receiver = await openReceiver(t)
+  const own = receiver.url(PATH)
+  const { store, registry, missed } = await open(t, own)
+  await registry.add(own, { kind: 'glob', target: topicFromText('n*'), recovery: `${own}/missed` })
+  const [id] = store.rows.keys()
+  await registry.postpone({ id: id as number, topic: topicFromText('news'), attempts: 0, dueAt: Date.now() })
+  assert.equal(await missed.next(), 'news')
+  await until(() => store.notices.size === 0, 'the notice to be settled')
 })

@@ -40,6 +40,7 @@ function openHub(clock: ManualClock, store: RegistryStore, answer: (sent: Sent) 
   }
   const checker = options.checker ?? { check: () => 'ok', checkBound: () => 'ok' }
   const notices = createNotices({
+    own: undefined,
     registry, caller, checker, clock, prover: () => undefined, random: createSeededRandom(5),
     policy: options.policy ?? NOTICE_POLICY, interval: 1_000, lock: 35_000, failed: (error) => void errors.push(error),
   })

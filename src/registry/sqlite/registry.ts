@@ -7,6 +7,7 @@ import type { Clock } from '../../core/ports.ts'
 import type { Registry, RegistryChange, Wanted } from '../../core/registry.ts'
 import type { Answer, Answers, Call, Outcome, Report, WorkerOptions } from './calls.ts'
 import { packWanted, unpackList } from './lists.ts'
+import { createSignatureLane } from './signature-lane.ts'
 import { teller } from './told.ts'
 
 export interface SqliteRegistryOptions {
@@ -34,7 +35,8 @@ const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 30_000]
 
 /**
  * The registry in one SQLite file, shared by all processes that open it. All SQL runs in a thread of its own, so that no
- * write to the disk holds up the hub; what is asked for meanwhile shares the next transaction. The thread keeps the
+ * write to the disk holds up the hub, but for signatures, which wait for no disk; what is asked for meanwhile shares the
+ * next transaction. The thread keeps the
  * process alive only while an answer is owed. One that dies is followed by another after a pause; a database in memory is
  * gone with its thread, and stays so.
  */
@@ -43,6 +45,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   const { clock } = options
   const bootTime = options.bootTime ?? clock.now() - uptime() * 1_000
   const settings = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500, bootTime }
+  const lane = createSignatureLane({ file, clock, bootTime })
   const name = randomUUID()
   const open = new Map<number, Open>()
   /** What the thread has said and was not told yet, in its order. */
@@ -161,6 +164,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   async function close(): Promise<void> {
     closed = new WaystationError('registry_unavailable', `${file}: it was closed`)
     stopWaiting()
+    lane.close()
     while (sets.size > 0) await Promise.allSettled(sets.values())
     if (worker !== undefined) await send({ do: 'close' }, []).catch(() => undefined)
     worker?.ref()
@@ -177,7 +181,13 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     removeId: (id) => ask({ do: 'removeId', id }),
     set,
     list: async (url) => unpackList(await ask({ do: 'list', url })),
-    remember: (signature, expiresAt, signedAt) => ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() }),
+    remember(signature, expiresAt, signedAt) {
+      if (closed !== undefined) return Promise.reject(closed)
+      return lane.remember(signature, expiresAt, signedAt) ?? ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() }).then((isNew) => {
+        lane.ready()
+        return isNew
+      })
+    },
     forget: (signature) => ask({ do: 'forget', signature, now: clock.now() }),
     postpone: (notice) => ask({ do: 'postpone', notice }),
     // Each claim a lock of its own: one that ran out must not end the claim that came after it.

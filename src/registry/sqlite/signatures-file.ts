@@ -25,7 +25,8 @@ export function openSignatures(database: DatabaseSync, { file, busyTimeout, boot
   const opened = new DatabaseSync(path, { timeout: busyTimeout })
   try {
     journalAhead(opened, busyTimeout)
-    opened.exec('PRAGMA main.synchronous = OFF; PRAGMA temp_store = MEMORY')
+    // Small checkpoints often: none holds anybody up for milliseconds.
+    opened.exec('PRAGMA main.synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 128')
     opened.prepare('ATTACH ? AS durable').run(file)
     opened.exec('PRAGMA durable.synchronous = FULL')
     if (path === ':memory:') opened.exec(SIGNATURE_TABLES.replaceAll('CREATE TABLE ', 'CREATE TABLE durable.'))

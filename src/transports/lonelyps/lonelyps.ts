@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { HubPort, Identity, Transport } from '../../core/ports.ts'
+import type { Topic } from '../../core/topic.ts'
 import { clientOf } from '../../http/body-account.ts'
 import { createBodyReader } from '../../http/body.ts'
 import { createBodySource } from '../../http/body-source.ts'
@@ -19,6 +20,8 @@ export interface Lonelyps extends Transport {
   readonly route: Route
   /** WebSockets that are open. */
   readonly sockets: number
+  /** Tells sockets that something on a topic that they want may have been missed. */
+  missed(topic: Topic): void
 }
 
 const ROOT = '/v1/'
@@ -66,11 +69,9 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
   function answer(request: Request, response: ServerResponse): void {
     const { message, peer } = request
     const path = request.path.text ?? ''
-    if (path === WEBSOCKET && message.method === 'GET') {
-      if (!open) return answerEmpty(response, 503, message)
-      response.setHeader('Upgrade', 'websocket')
-      return answerEmpty(response, 426, message)
-    }
+    // Without asking for an upgrade there is nothing there, as with the original.
+    const handshake = path === WEBSOCKET ? sockets.refusal(request) : 0
+    if (handshake !== 0) return answerEmpty(response, handshake ?? 503, message)
     const endpoint = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined
     if (endpoint === undefined) return answerEmpty(response, 404, message)
     if (message.method !== 'POST') {
@@ -101,10 +102,11 @@ export function createLonelyps(options: LonelypsOptions): Lonelyps {
   return {
     name: 'lonelyps',
     get sockets() { return sockets.size },
+    missed: sockets.missed,
     route: {
       takes: ({ path }) => path.canonical === undefined && path.text?.startsWith(ROOT) === true,
       answer,
-      upgrades: (request) => open && request.path.text === WEBSOCKET && sockets.upgrades(request),
+      upgrades: (request) => open && request.path.text === WEBSOCKET && sockets.refusal(request) === undefined,
       upgrade(request, socket, head) {
         const lets = letsIn.subscribers
         if (lets === 'local' && !request.peer.local) return rawReply(socket, 401)

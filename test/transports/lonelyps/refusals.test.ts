@@ -42,7 +42,7 @@ test('a refusal with a body has it also when the request\'s own body comes later
 
 test('a signed request that broke off in its middle may be sent again as it was, once', async (t) => {
   const dataDir = temporaryFolder(t)
-  const file = join(dataDir, 'waystation.db')
+  const file = join(dataDir, 'waystation.db-signatures')
   const { port, url } = await startServer(t, { ...schemes('hmac', 'hmac'), dataDir, allowPrivate: true })
   const tracing = Buffer.alloc(0)
   const mine = 'http://127.0.0.1:9/receive'

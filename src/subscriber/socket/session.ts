@@ -1,0 +1,224 @@
+import { WaystationError } from '../../core/errors.ts'
+import type { Clock, RandomBytes } from '../../core/ports.ts'
+import { topicFromBytes, type Topic } from '../../core/topic.ts'
+import type { Verdict } from '../../protocol/lonelyps/authorization.ts'
+import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
+import { connectionNonce, NONCE_SIZE, pseudoUrl } from '../../protocol/lonelyps/stateful/connection.ts'
+import type { ConfirmConfigure, EnablePreset, HeaderForm, ReceivePart, ToBroadcaster, ToSubscriber } from '../../protocol/lonelyps/stateful/messages.ts'
+import { encodeToBroadcaster } from '../../protocol/lonelyps/stateful/to-broadcaster.ts'
+import { parseToSubscriber } from '../../protocol/lonelyps/stateful/to-subscriber.ts'
+import { NO_TRACING, type Signing } from '../signing.ts'
+import type { Target } from '../targets.ts'
+import { createAnswers, type Expected } from './answers.ts'
+import { createCompressors, type CompressionOffer, type Compressors } from './compressors.ts'
+import { createIncoming } from './incoming.ts'
+import type { Taken, Taking } from './taking.ts'
+import type { Dial, Wire } from './wire.ts'
+
+/** One connection to one broadcaster, from its CONFIGURE to its end (lonelyps, sections 4.6 to 4.14). */
+export interface Session {
+  readonly over: AbortSignal
+  readonly compressors: Compressors
+  /** Sends it at once; `done` when it is confirmed. */
+  change(verb: 'subscribe' | 'unsubscribe', target: Target, done: () => void): void
+  prove(claim: Claim): string | undefined
+  /** Bytes of all that stands before the body of the message. */
+  encode(message: ToBroadcaster): Buffer
+  /** Sends bytes that an answer will follow. */
+  ask(head: Buffer, body: Buffer, answer: Expected): void
+  room(): Promise<void> | undefined
+  /** Ends it because of something that must not be. */
+  drop(why: string): void
+  /** Says goodbye; no event comes any more. Settles when it is over. */
+  close(): Promise<void>
+}
+
+export interface SessionEvents {
+  opened(): void
+  deliver(topic: Topic, taken: Taken): void
+  missed(topic: Topic): void
+  /** Once, unless it was closed from here. @param fault something that the broadcaster must not do */
+  closed(why: string, fault: WaystationError | undefined): void
+}
+
+export interface SessionParts {
+  readonly dial: Dial
+  readonly clock: Clock
+  readonly signing: Signing
+  readonly randomBytes: RandomBytes
+  readonly taking: Taking
+  readonly offer: CompressionOffer
+  readonly form: HeaderForm
+  /** ms until it is confirmed. */
+  readonly openTimeout: number
+}
+
+export function openSession(parts: SessionParts, base: string, events: SessionEvents): Session {
+  const { signing, randomBytes, offer, form } = parts
+  const nonce = randomBytes(NONCE_SIZE)
+  const over = new AbortController()
+  const answers = createAnswers(signing.checker)
+  const compressors = createCompressors(offer)
+  let state: 'dialing' | 'configuring' | 'checking' | 'open' = 'dialing'
+  const early: Buffer[] = []
+  let connection = ''
+  let ours = -1
+  let theirs = 1
+  let fault: WaystationError | undefined
+
+  const wire: Wire = parts.dial(base, { opened: configure, message: frame, text: () => drop('a text message came'), closed: ended })
+  const inTime = parts.clock.after(parts.openTimeout, () => drop('it did not open in time'))
+  const incoming = createIncoming({
+    taking: parts.taking,
+    over: over.signal,
+    deliver: events.deliver,
+    missed: events.missed,
+    acknowledge,
+    drop,
+    pause: wire.pause,
+    resume: wire.resume,
+  })
+
+  function ended(why: string): void {
+    inTime()
+    if (over.signal.aborted) return
+    over.abort()
+    events.closed(fault?.detail ?? (state === 'open' ? why : `${why}, before it was confirmed`), fault)
+  }
+
+  function drop(why: string): void {
+    if (over.signal.aborted) return
+    fault = state === 'dialing' ? undefined : new WaystationError('unreachable', why)
+    wire.forget()
+    void wire.close()
+    ended(why)
+  }
+
+  function ourUrl(): string {
+    return pseudoUrl(connection, ours--)
+  }
+
+  function theirUrl(): string {
+    return pseudoUrl(connection, theirs++)
+  }
+
+  function say(message: ToBroadcaster): void {
+    wire.send(encodeToBroadcaster(message, form))
+  }
+
+  function configure(): void {
+    state = 'configuring'
+    const asked = { nonce, zstd: offer.zstd, training: offer.zstd && offer.training, initialDictionary: offer.zstd ? offer.initialDictionary : 0, tracing: NO_TRACING }
+    say({ type: 'configure', ...asked, authorization: signing.prove(claims.configure(asked)) })
+  }
+
+  async function confirmed(message: ConfirmConfigure): Promise<void> {
+    state = 'checking'
+    const verdict = await signing.checker.check(message.authorization, claims.confirmConfigure(message))
+    if (over.signal.aborted) return
+    if (verdict !== 'ok') return drop(`the authorization of confirm_configure is ${verdict}`)
+    connection = connectionNonce(nonce, message.nonce)
+    state = 'open'
+    inTime()
+    events.opened()
+    for (const bytes of early.splice(0)) frame(bytes)
+  }
+
+  function frame(bytes: Buffer): void {
+    if (over.signal.aborted) return
+    if (state === 'checking') return void early.push(bytes)
+    const message = parseToSubscriber(bytes)
+    if (typeof message === 'string') return drop(message)
+    if (state === 'configuring') {
+      if (message.type !== 'confirm_configure') return drop(`${message.type} came before confirm_configure`)
+      return void confirmed(message).catch((error: Error) => drop(error.message))
+    }
+    const wrong = take(message, bytes.length)
+    if (wrong !== undefined) drop(wrong)
+  }
+
+  /** Gives what is wrong with it. */
+  function take(message: ToSubscriber, size: number): string | undefined {
+    switch (message.type) {
+      case 'confirm_configure': return 'a second confirm_configure came'
+      case 'receive_stream': return receive(message)
+      case 'missed': {
+        const topic = topicFromBytes(message.topic)
+        const wrong = between(message.type) ?? proved(message, claims.missed({ ...message, url: theirUrl() }))
+        if (wrong === undefined) incoming.inTurn(() => events.missed(topic))
+        return wrong
+      }
+      case 'enable_zstd_preset': return between(message.type) ?? proved(message, claims.enableZstdPreset(announced(message))) ?? compressors.enablePreset(message)
+      case 'enable_zstd_custom':
+        return between(message.type) ?? proved(message, claims.enableZstdCustom({ ...announced(message), sha512: message.sha512 })) ?? compressors.enableCustom(message, size)
+      case 'disable_zstd_custom': return between(message.type) ?? proved(message, claims.disableZstdCustom({ ...message, url: theirUrl() })) ?? compressors.disable(message)
+      default: return answers.take(message)
+    }
+  }
+
+  function announced(message: Omit<EnablePreset, 'type'>): Parameters<typeof claims.enableZstdPreset>[0] {
+    return { ...message, minSize: BigInt(message.minSize), url: theirUrl() }
+  }
+
+  function between(type: string): string | undefined {
+    return incoming.isBetweenParts ? `${type} came between the parts of a message` : undefined
+  }
+
+  function proved({ type, authorization }: { type: string; authorization: string | undefined }, claim: Claim): string | undefined {
+    const verdict: Verdict = signing.checker.checkBound(authorization, claim)
+    return verdict === 'ok' ? undefined : `the authorization of ${type} is ${verdict}`
+  }
+
+  function receive(message: ReceivePart): string | undefined {
+    const { head } = message
+    // What the first part proves covers the bytes of all: the others may be signed in any way (section 4.7).
+    if (head === undefined) return incoming.part(message, undefined)
+    const wrong = proved(message, claims.receive({ ...head, url: theirUrl(), identifier: message.identifier, tracing: message.tracing }))
+    if (wrong !== undefined) return wrong
+    const compressor = head.compressor === 0 ? undefined : compressors.get(head.compressor)
+    if (head.compressor !== 0 && compressor === undefined) return 'a message is compressed with what was not enabled'
+    return incoming.part(message, compressor)
+  }
+
+  function acknowledge(identifier: Buffer, part: number | undefined): void {
+    if (over.signal.aborted) return
+    const about = { identifier, url: ourUrl(), tracing: NO_TRACING }
+    try {
+      if (part === undefined) say({ type: 'confirm_receive', ...about, subscribers: 1, authorization: signing.prove(claims.confirmReceive({ ...about, subscribers: 1 })) })
+      else say({ type: 'continue_receive', ...about, part, authorization: signing.prove(claims.continueReceive({ ...about, part })) })
+    } catch (error) {
+      // A part past the 256th has no signature (section 3.4).
+      drop((error as Error).message)
+    }
+  }
+
+  return {
+    over: over.signal,
+    compressors,
+    change(verb, { kind, bytes }, done) {
+      if (over.signal.aborted) return
+      const about = { url: ourUrl(), recovery: undefined, topic: bytes, glob: bytes, tracing: NO_TRACING }
+      const asked = kind === 'exact' ? claims.subscribeExact(about) : claims.subscribeGlob(about)
+      const authorization = signing.prove(asked)
+      if (kind === 'exact') say({ type: `${verb}_exact`, topic: bytes, tracing: NO_TRACING, authorization })
+      else say({ type: `${verb}_glob`, glob: bytes, tracing: NO_TRACING, authorization })
+      const answered = kind === 'exact' ? claims.confirmSubscribeExact : claims.confirmSubscribeGlob
+      answers.expect({ type: `confirm_${verb}_${kind}`, subject: bytes, claim: ({ tracing }) => answered({ ...about, tracing }), settle: done })
+    },
+    prove: signing.prove,
+    encode: (message) => encodeToBroadcaster(message, form),
+    ask(head, body, answer) {
+      if (over.signal.aborted) return
+      answers.expect(answer)
+      wire.send(head, body)
+    },
+    room: wire.room,
+    drop,
+    close() {
+      inTime()
+      over.abort()
+      wire.forget()
+      return wire.close()
+    },
+  }
+}
