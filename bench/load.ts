@@ -1,9 +1,12 @@
+import { loadBytes } from './load/bytes.ts'
 import { loadFanOut } from './load/fan-out.ts'
 import { loadHanging } from './load/hanging.ts'
 import { loadHuge } from './load/huge.ts'
 import { loadIdle } from './load/idle.ts'
+import { loadLarge } from './load/large.ts'
 import { loadNotify } from './load/notify.ts'
 import { loadPost } from './load/post.ts'
+import { loadRelay } from './load/relay.ts'
 import type { FromLoad, Report, Task } from './task.ts'
 
 /*
@@ -27,6 +30,9 @@ function run(port: number, task: Task): Promise<void> {
     case 'notify': return loadNotify(port, task, report)
     case 'hanging': return loadHanging(port, task, report)
     case 'huge': return loadHuge(port, task, report)
+    case 'relay': return loadRelay(port, task, report)
+    case 'large': return loadLarge(port, task, report)
+    case 'bytes': return loadBytes(port, task, report)
     default: return task satisfies never
   }
 }

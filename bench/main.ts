@@ -5,6 +5,8 @@ import { describeMachine, openFiles, pinning, versions, type Pinning } from './m
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
 import { ROWS } from './rows.ts'
+import { parseSocketOptions } from './socket-options.ts'
+import { benchSockets } from './sockets.ts'
 import { median, medians, ratios, renderTable, type RowFigures } from './table.ts'
 import { parseWebhookOptions } from './webhook-options.ts'
 import { benchWebhooks } from './webhooks.ts'
@@ -15,9 +17,7 @@ const SPARE_FILES = 200
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
 
 const args = process.argv.slice(2)
-const parsed = args[0] === 'webhooks'
-  ? startable(parseWebhookOptions(args.slice(1)), (options) => withPinning((pinned, notes) => benchWebhooks(options, pinned, notes, RESULTS)))
-  : startable(parseOptions(args), bench)
+const parsed = startableOf(args[0], args.slice(1))
 if ('help' in parsed) process.stdout.write(parsed.help)
 else if ('problems' in parsed) {
   for (const problem of parsed.problems) process.stderr.write(`bench: ${problem}\n`)
@@ -29,6 +29,14 @@ else if ('problems' in parsed) {
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`)
     process.exitCode = 1
+  }
+}
+
+function startableOf(name: string | undefined, others: readonly string[]): ReturnType<typeof startable> {
+  switch (name) {
+    case 'webhooks': return startable(parseWebhookOptions(others), (options) => withPinning((pinned, notes) => benchWebhooks(options, pinned, notes, RESULTS)))
+    case 'sockets': return startable(parseSocketOptions(others), (options) => withPinning((pinned, notes) => benchSockets(options, pinned, notes, RESULTS)))
+    default: return startable(parseOptions(args), bench)
   }
 }
 

@@ -71,11 +71,49 @@ export interface HugeTask {
   readonly until: 'answered' | 'half sent' | 'half taken'
 }
 
+/** Over lonelyps WebSockets: one publisher on one topic, which every subscriber has. */
+export interface RelayTask extends Timed {
+  readonly kind: 'relay'
+  readonly subscribers: number
+  readonly size: number
+  readonly scheme: SchemeName
+  /** Notifies that are not confirmed, at most. */
+  readonly unconfirmed: number
+  /** Notifies that are not confirmed or that some subscriber has not got, at most: what may wait in the hub. */
+  readonly unfinished: number
+}
+
+/** Over lonelyps WebSockets: large messages one after the other, from a publisher to a subscriber. */
+export interface LargeTask extends Timed {
+  readonly kind: 'large'
+  readonly size: number
+  readonly scheme: SchemeName
+  /** Whether both clients offer zstd, and so get compressor 1. */
+  readonly zstd: boolean
+}
+
+/** Over lonelyps WebSockets: so many small JSON messages, from a publisher to a subscriber. Their bytes are counted, and no time. */
+export interface BytesTask {
+  readonly kind: 'bytes'
+  readonly messages: number
+  /** Whether both clients offer zstd and training; then the count begins when both have a dictionary. */
+  readonly trained: boolean
+}
+
 export type SchemeName = 'none' | 'hmac'
 /** Whether subscribers share one host and port, or have a port each. */
 export type Hosts = 'one' | 'many'
 
-export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask
+export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask
+
+/** Messages as they are, and as they went in and came out: the bytes of the body, and of the whole WebSocket frame. */
+export interface Bytes {
+  readonly plain: number
+  readonly bodyIn: number
+  readonly frameIn: number
+  readonly bodyOut: number
+  readonly frameOut: number
+}
 
 /** What the generator has seen between `begin` and `end`. */
 export interface Seen {
@@ -88,6 +126,8 @@ export interface Seen {
   /** Of a huge message: seconds from the first byte to the last, going in and coming out. */
   readonly secondsIn?: number
   readonly secondsOut?: number
+  /** Of small messages: bytes, all together. */
+  readonly bytes?: Bytes
   /** CPU seconds of the generator itself. */
   readonly cpu: number
 }

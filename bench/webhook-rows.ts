@@ -1,49 +1,17 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { hubOptions } from './load/lonelyps.ts'
-import type { Pinning } from './machine.ts'
-import { observe, type Observed } from './measure.ts'
-import { runLoad, startServer, type MeasuredServer } from './processes.ts'
+import { readdirSync } from 'node:fs'
+import { observe } from './measure.ts'
+import { common, withHub, type Found, type Place } from './place.ts'
+import { runLoad } from './processes.ts'
+import type { Row } from './scenarios.ts'
 import type { Hosts, HugeTask, SchemeName, Task } from './task.ts'
 import type { ScenarioName, WebhookOptions } from './webhook-options.ts'
 
-/** Everything that one measurement has found, by name. Rates are per second, times in milliseconds. */
-export type Found = Readonly<Record<string, number>>
-
-export interface WebhookRow {
-  readonly scenario: ScenarioName
-  /** What is varied, in the first columns of its table. */
-  readonly of: Readonly<Record<string, string | number>>
-  measure(place: Place): Promise<Found>
-}
-
-export interface Place {
-  readonly options: WebhookOptions
-  readonly pinning: Pinning | undefined
-}
+type WebhookPlace = Place<WebhookOptions>
 
 const HUGE_SUBSCRIBERS = 3
 const MIB = 2 ** 20
 
-/** A hub in a folder of its own, which is gone afterwards. */
-async function withHub<T>({ options, pinning }: Place, scheme: SchemeName, use: (server: MeasuredServer, spool: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(options.dir ?? tmpdir(), 'waystation-bench-'))
-  try {
-    const flags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`]
-    const stated = { dataDir: folder, ...hubOptions(scheme) }
-    await using server = await startServer('webhook-hub.ts', pinning?.server, flags, '/proc', [JSON.stringify(stated)])
-    return await use(server, join(folder, 'spool'))
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-}
-
-function common({ seen, used, loads }: Observed): Found {
-  return { ...loads, p50: seen.p50 ?? NaN, p99: seen.p99 ?? NaN, perSecond: seen.count / seen.seconds, cpuMicroseconds: (used / seen.count) * 1e6 }
-}
-
-async function notify(place: Place, subscribers: number, scheme: SchemeName, publishers: number, hosts: Hosts): Promise<Found> {
+async function notify(place: WebhookPlace, subscribers: number, scheme: SchemeName, publishers: number, hosts: Hosts): Promise<Found> {
   const { warmup, seconds, size } = place.options
   const found = common(await withHub(place, scheme, (server) => observe(server, { kind: 'notify', warmup, seconds, size, subscribers, publishers, scheme, hosts }, place.pinning)))
   const each = Math.max(1, subscribers)
@@ -56,7 +24,7 @@ async function notify(place: Place, subscribers: number, scheme: SchemeName, pub
   }
 }
 
-async function hanging(place: Place, hosts: Hosts): Promise<Found> {
+async function hanging(place: WebhookPlace, hosts: Hosts): Promise<Found> {
   const { warmup, seconds, size, healthy, rate } = place.options
   const run = async (count: number): Promise<Found> => {
     const task: Task = { kind: 'hanging', warmup, seconds: 4 * seconds, size, healthy, hanging: count, rate, hosts, scheme: 'hmac' }
@@ -71,7 +39,7 @@ async function hanging(place: Place, hosts: Hosts): Promise<Found> {
   }
 }
 
-async function huge(place: Place, scheme: SchemeName): Promise<Found> {
+async function huge(place: WebhookPlace, scheme: SchemeName): Promise<Found> {
   const { huge: size } = place.options
   const task: HugeTask = { kind: 'huge', size, subscribers: HUGE_SUBSCRIBERS, scheme, until: 'answered' }
   const whole = await withHub(place, scheme, async (server, spool) => {
@@ -89,7 +57,7 @@ async function huge(place: Place, scheme: SchemeName): Promise<Found> {
 }
 
 /** @returns files in the spool after the hub was killed in the middle */
-function killed(place: Place, task: HugeTask): Promise<number> {
+function killed(place: WebhookPlace, task: HugeTask): Promise<number> {
   return withHub(place, task.scheme, async (server, spool) => {
     await runLoad(server.port, task, place.pinning?.load, async (phase) => {
       if (phase === 'end' && server.openBodies() === 0 && process.platform === 'linux') throw new Error('nothing was in the spool when the hub was to be killed')
@@ -104,9 +72,9 @@ function filesIn(folder: string): number {
 }
 
 /** All rows of what was asked for, in the order of the tables. */
-export function rowsOf({ only, subscribers: most, publishers: several }: WebhookOptions): WebhookRow[] {
+export function rowsOf({ only, subscribers: most, publishers: several }: WebhookOptions): Row<ScenarioName, WebhookOptions>[] {
   const counts = [...new Set([0, 1, 10, most])].filter((count) => count <= most)
-  const rows: WebhookRow[] = []
+  const rows: Row<ScenarioName, WebhookOptions>[] = []
   const add = (subscribers: number, scheme: SchemeName, publishers: number, hosts: Hosts): void => {
     rows.push({ scenario: 'notify', of: { subscribers, hosts, scheme, publishers }, measure: (place) => notify(place, subscribers, scheme, publishers, hosts) })
   }

@@ -14,13 +14,18 @@ import { schemeOf } from '../bench/load/lonelyps.ts'
 import { loadNotify } from '../bench/load/notify.ts'
 import { createAnswerer } from '../bench/load/receivers.ts'
 import { parseOptions } from '../bench/options.ts'
-import { startServer } from '../bench/processes.ts'
+import { runLoad, startServer } from '../bench/processes.ts'
 import { ROWS } from '../bench/rows.ts'
+import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
 import { median, renderTable } from '../bench/table.ts'
+import type { Task } from '../bench/task.ts'
 import { parseWebhookOptions, SCENARIOS } from '../bench/webhook-options.ts'
 import { createChecker } from '../src/protocol/lonelyps/authorization.ts'
 import { claims } from '../src/protocol/lonelyps/claims.ts'
 import { encodeNotifyResponse, parseConfirmReceive } from '../src/protocol/lonelyps/responses.ts'
+import type { Notify, NotifyPart, ToSubscriber } from '../src/protocol/lonelyps/stateful/messages.ts'
+import { parseToBroadcaster } from '../src/protocol/lonelyps/stateful/to-broadcaster.ts'
+import { encodeToSubscriber } from '../src/protocol/lonelyps/stateful/to-subscriber.ts'
 import { frame } from '../src/protocol/websocket/frame.ts'
 import { run } from './support/process.ts'
 
@@ -84,6 +89,85 @@ test('the bench of webhooks measures each scenario, prints tables as Markdown an
     if (scenario === 'huge') assert.deepEqual([medians['left'], medians['leftHalfSent'], medians['leftHalfTaken']], [0, 0, 0])
   }
 })
+
+test('the bench of WebSockets measures each scenario, prints tables as Markdown and writes the figures', async (t) => {
+  const results = folder(t)
+  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '1', '--large', '4MiB', '--messages', '20']
+  const bench = run(t, process.execPath, [MAIN, 'sockets', ...tiny, '--dir', folder(t), '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
+  const { rows } = resultsIn(results) as unknown as { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number> }[] }
+  const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
+  assert.equal(tables.length, rows.length + 4 * 2, bench.stdout())
+  assert.deepEqual([...new Set(rows.map(({ scenario }) => scenario))], Object.keys(SOCKET_SCENARIOS))
+  for (const { scenario, of, medians } of rows) {
+    assert.ok(Object.values(medians).every((figure) => Number.isFinite(figure) && figure >= 0), `${scenario} ${JSON.stringify(of)}: ${JSON.stringify(medians)}`)
+    if (scenario !== 'bytes') continue
+    const { plain = 0, bodyIn = 0, bodyOut = 0, frameIn = 0, frameOut = 0 } = medians
+    assert.ok(frameIn > bodyIn + 64 && frameOut > bodyOut + 64, 'a frame has a digest in its headers')
+    if (of['compressor'] === 'none') assert.deepEqual([bodyIn, bodyOut], [plain, plain])
+    else assert.ok(bodyIn < plain && bodyOut < plain, JSON.stringify(medians))
+  }
+})
+
+test('the options of the bench of WebSockets are told, and its mistakes', () => {
+  const answer = parseSocketOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['npm run bench -- sockets', '--large BYTES', '--dir DIR', '--quick', ...Object.keys(SOCKET_SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+  assert.deepEqual(parseSocketOptions(['--only', 'pipelines', '--messages', '0']), {
+    problems: ['--only pipelines is no row; did you mean pipelined?; the rows are sequential, pipelined, large, bytes', '--messages 0 must be a whole number, 1 or more'],
+  })
+})
+
+/** A hub of WebSockets that does with each message what the test says. */
+async function hubOfSockets(t: TestContext, publish: (message: Notify | NotifyPart, deliver: (body: Buffer) => void, confirm: (subscribers: number) => void) => void): Promise<number> {
+  const server = createServer()
+  const sockets = new WebSocketServer({ server })
+  const proof = { authorization: undefined, tracing: Buffer.alloc(0) }
+  let subscriber: WebSocket | undefined
+  sockets.on('connection', (socket) => {
+    const say = (to: WebSocket | undefined, message: ToSubscriber, body: Buffer = Buffer.alloc(0)): void => to?.send(Buffer.concat([encodeToSubscriber(message, 'minimal'), body]))
+    socket.on('message', (data: Buffer) => {
+      const message = parseToBroadcaster(data)
+      assert.ok(typeof message !== 'string', String(message))
+      if (message.type === 'configure') say(socket, { type: 'confirm_configure', nonce: Buffer.alloc(32), ...proof })
+      if (message.type === 'subscribe_exact') {
+        subscriber ??= socket
+        say(socket, { type: 'confirm_subscribe_exact', topic: message.topic, ...proof })
+      }
+      if (message.type !== 'notify' && message.type !== 'notify_stream') return
+      const { identifier, head } = message
+      publish(
+        message,
+        (body) => say(subscriber, { type: 'receive_stream', identifier, part: 0, head, body, ...proof }, body),
+        (subscribers) => say(socket, { type: 'confirm_notify', identifier, subscribers, ...proof }),
+      )
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const one of sockets.clients) one.terminate()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+const RELAY = { kind: 'relay', scheme: 'none', subscribers: 1, size: 16, unconfirmed: 1, unfinished: 1, warmup: 0, seconds: 0.05, patience: 0.3 } as const
+const LARGE = { kind: 'large', scheme: 'none', size: 65_536, zstd: false, warmup: 0, seconds: 0.05, patience: 0.3 } as const
+const FAULTY: readonly [what: string, task: Task, publish: Parameters<typeof hubOfSockets>[1], error: RegExp][] = [
+  ['confirms what it never delivers', RELAY, (_, _deliver, confirm) => confirm(1), /nothing came in the time that is measured/],
+  ['delivers what it never confirms', { ...RELAY, unfinished: 4 }, ({ body }, deliver) => deliver(body), /1 messages never came/],
+  ['delivers twice', RELAY, ({ body }, deliver, confirm) => [deliver(body), deliver(body), confirm(1)], /a message came out of its turn, or damaged/],
+  ['counts one too many', RELAY, ({ body }, deliver, confirm) => [deliver(body), confirm(2)], /a notify reached 2 subscribers instead of 1/],
+  ['damages a large message', LARGE, ({ body }, deliver, confirm) => [deliver(Buffer.concat([body.subarray(1), Buffer.of(0)])), confirm(1)], /another message came/],
+  ['compresses nothing though it is offered', { ...LARGE, zstd: true }, () => {}, /the hub announces compressor 1/],
+  ['delivers other bytes of a small message', { kind: 'bytes', messages: 2, trained: false }, (_, deliver) => deliver(Buffer.from('{}')), /another message came/],
+]
+
+for (const [what, load, publish, error] of FAULTY) {
+  test(`a hub of WebSockets that ${what} makes the measurement fail`, async (t) => {
+    await assert.rejects(runLoad(await hubOfSockets(t, publish), load, undefined, looked), error)
+  })
+}
 
 test('sizes of the bench of webhooks may have a suffix, and mistakes are told', () => {
   const eight = parseWebhookOptions(['--huge', '8GiB', '--only', 'huge'])
@@ -171,7 +255,7 @@ test('--quick changes what is not stated', () => {
 test('--help names every option and every row', () => {
   const answer = parseOptions(['--help', '--nonsense'])
   assert.ok('help' in answer)
-  for (const word of ['--rounds N', '--seconds S', '--quick', '--profile DIR', ...Object.keys(ROWS)]) assert.ok(answer.help.includes(word), word)
+  for (const word of ['npm run bench -- webhooks', 'npm run bench -- sockets', '--rounds N', '--seconds S', '--quick', '--profile DIR', ...Object.keys(ROWS)]) assert.ok(answer.help.includes(word), word)
 })
 
 test('frames are counted however they are cut, and pings among them are not', () => {

@@ -68,7 +68,8 @@ function head(path: string, length: number, authorization: string | undefined): 
   return Buffer.from(`POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n${proof}Content-Length: ${length}\r\n\r\n`)
 }
 
-function signer(name: SchemeName): (claim: Claim) => string | undefined {
+/** Proves what subscribers and publishers say. */
+export function signer(name: SchemeName): (claim: Claim) => string | undefined {
   const scheme = schemeOf(name, 'broadcasters')
   return (claim) => prove(scheme, claim, { now: Date.now() / 1000, nonce: randomBytes(6).toString('base64url') })
 }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { formatSecrets, type StatedScheme } from '../../src/protocol/lonelyps/secrets.ts'
 import { parseCheckResponse } from '../../src/protocol/lonelyps/responses.ts'
 import { strongEtag } from '../../src/protocol/lonelyps/strong-etag.ts'
 import { temporaryFolder } from '../support/certificates.ts'
@@ -12,7 +11,7 @@ import { COMBINATIONS, createClient, schemes, type SchemeName } from '../support
 import { needs, PYTHON } from '../support/parts.ts'
 import { startServer } from '../support/server.ts'
 import { connect } from '../support/websocket.ts'
-import { startPython, type Python, type PythonClient } from './python-peer.ts'
+import { secretsFile, startPython, type Python, type PythonClient } from './python-peer.ts'
 
 // The Python subscriber library from its package registry, as it is, against the hub.
 
@@ -30,9 +29,7 @@ interface Scene {
 async function scene(t: TestContext, python: Python, toBroadcasters: SchemeName, toSubscribers: SchemeName): Promise<Scene> {
   const dataDir = temporaryFolder(t)
   const { port, url, options } = await startServer(t, { allowPrivate: true, dataDir, ...schemes(toBroadcasters, toSubscribers) })
-  const stated = (type: SchemeName, secret: string): StatedScheme => (type === 'none' ? { type } : { type, secret })
-  const secrets = join(temporaryFolder(t), 'subscriber-secrets.json')
-  writeFileSync(secrets, formatSecrets({ toBroadcaster: stated(toBroadcasters, options.toBroadcastersSecret), toSubscriber: stated(toSubscribers, options.toSubscribersSecret) }))
+  const secrets = secretsFile(t, options)
   const prober = createClient(port, toBroadcasters)
   return {
     port, url, dataDir,

@@ -14,10 +14,13 @@ import tempfile
 from contextlib import AsyncExitStack
 
 import uvicorn
+import zstandard
 from fastapi import FastAPI
 from lonelypsc.config.file_config import get_auth_config_from_file
 from lonelypsc.config.http_config import make_http_pub_sub_config
+from lonelypsc.config.ws_config import make_websocket_pub_sub_config
 from lonelypsc.http_client import HttpPubSubClient
+from lonelypsc.ws_client import WebsocketPubSubClient
 from lonelypsp.auth.config import AuthConfigFromParts
 from lonelypsp.tracing.impl.simple.config import SimpleTracingConfig
 from lonelypsp.tracing.impl.simple.db import SimpleTracingDBSidecar
@@ -33,14 +36,15 @@ def tell(value):
 
 
 class Peer:
-    """One client of the library, with a port of its own."""
+    """One client of the library."""
 
     def __init__(self, name):
         self.name = name
         self.stack = AsyncExitStack()
         self.subscriptions = {}
 
-    async def open(self, broadcaster, secrets):
+    async def open_http(self, broadcaster, secrets):
+        """With a port of its own."""
         # Bound here, so that the port is known before the client is made, and nobody else can get it in between.
         # The protocol is stated: asyncio takes the delay off small writes for such sockets alone.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -71,6 +75,34 @@ class Peer:
         )))
         return {"host": host}
 
+    async def open_socket(self, broadcaster, secrets, minimal, most, compression, training, dictionaries, initial):
+        to_subscriber, to_broadcaster = get_auth_config_from_file(secrets)
+        presets = {
+            one["id"]: (zstandard.ZstdCompressionDict(base64.b64decode(one["data"])), one["level"]) for one in dictionaries
+        }
+        self.client = await self.stack.enter_async_context(WebsocketPubSubClient(make_websocket_pub_sub_config(
+            broadcasters=[{"host": broadcaster}],
+            outgoing_initial_connect_retries=2,
+            outgoing_min_reconnect_interval=0.01,
+            max_websocket_message_size=most,
+            websocket_open_timeout=30,
+            websocket_close_timeout=30,
+            websocket_heartbeat_interval=30,
+            websocket_minimal_headers=minimal,
+            max_sent_notifications=None,
+            max_unsent_notifications=None,
+            max_expected_acks=None,
+            max_received=None,
+            max_unsent_acks=None,
+            allow_compression=compression,
+            compression_dictionary_by_id=presets,
+            initial_compression_dict_id=initial,
+            allow_training_compression=training,
+            decompression_max_window_size=0,
+            auth=AuthConfigFromParts(to_broadcaster, to_subscriber),
+        )))
+        return {}
+
     async def subscribe(self, name, exact, glob):
         ready = asyncio.get_running_loop().create_future()
         leave = asyncio.Event()
@@ -82,9 +114,16 @@ class Peer:
         return {}
 
     async def listen(self, name, exact, glob, ready, leave):
-        async with self.client.subscribe(exact=[base64.b64decode(topic) for topic in exact], glob=glob) as subscription:
+        async def receiving():
+            # Again after every time when it may have missed something.
+            if ready.done():
+                tell({"event": "receiving", "client": self.name, "subscription": name})
+            else:
+                ready.set_result(None)
+
+        topics = [base64.b64decode(topic) for topic in exact]
+        async with self.client.subscribe(exact=topics, glob=glob, on_receiving=receiving) as subscription:
             messages = await subscription.messages()
-            ready.set_result(None)
             left = asyncio.create_task(leave.wait())
             while True:
                 # Asking for the next message is what lets go of the one before.
@@ -110,17 +149,25 @@ class Peer:
         await task
         return {}
 
-    async def notify(self, topic, data=None, size=None):
+    async def notify(self, topic, data=None, size=None, content=None):
         topic = base64.b64decode(topic)
         if size is None:
             result = await self.client.notify(trace_initializer=None, topic=topic, data=base64.b64decode(data))
             return {"notified": result.notified}
         with tempfile.TemporaryFile() as file:
-            body = os.urandom(size)
+            body = os.urandom(size) if content == "random" else (b"A line that comes again.\n" * (size // 25 + 1))[:size]
             file.write(body)
             file.seek(0)
             result = await self.client.notify(trace_initializer=None, topic=topic, sync_file=file)
             return {"notified": result.notified, "sha512": hashlib.sha512(body).hexdigest()}
+
+    async def notify_all(self, topic, data):
+        """All at once, in this order."""
+        topic = base64.b64decode(topic)
+        results = await asyncio.gather(*(
+            self.client.notify(trace_initializer=None, topic=topic, data=base64.b64decode(one)) for one in data
+        ))
+        return {"notified": [result.notified for result in results]}
 
     async def close(self):
         for name in list(self.subscriptions):
@@ -132,7 +179,7 @@ class Peer:
 async def answer(peers, request):
     try:
         args = {key: value for key, value in request.items() if key not in ("id", "do", "client")}
-        if request["do"] == "open":
+        if request["do"] in ("open_http", "open_socket"):
             peers[request["client"]] = Peer(request["client"])
         ok = await getattr(peers[request["client"]], request["do"])(**args)
         tell({"id": request["id"], "ok": ok})

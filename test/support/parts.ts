@@ -29,10 +29,12 @@ export const NGINX: Part = { name: 'nginx', path: find('nginx', ['/usr/sbin/ngin
 
 const VENV = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url))
 
-/** A Python that has the subscriber library of lonelyps. */
+const NEEDED = 'import importlib.util as it; exit(any(it.find_spec(name) is None for name in ("lonelypsc", "websockets", "zstandard")))'
+
+/** A Python that has the subscriber library of lonelyps, with what it needs for WebSockets. */
 export const PYTHON: Part = {
   name: 'a Python with lonelypsc',
-  path: [process.env['LONELYPSC_PYTHON'], VENV].find((path) => path !== undefined && spawnSync(path, ['-c', 'import importlib.util as it; exit(it.find_spec("lonelypsc") is None)']).status === 0),
+  path: [process.env['LONELYPSC_PYTHON'], VENV].find((path) => path !== undefined && spawnSync(path, ['-c', NEEDED]).status === 0),
   install: 'python3 -m venv .venv && .venv/bin/pip install -r test/interop/requirements.txt, or set LONELYPSC_PYTHON to one',
 }
 

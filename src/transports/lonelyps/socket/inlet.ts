@@ -4,6 +4,8 @@ import type { Later } from './later.ts'
 export interface Inlet<Step> {
   /** Frames that wait, or whose step has begun. */
   readonly waiting: number
+  /** Nothing more is read for now. */
+  readonly paused: boolean
   /** @param size bytes that it keeps in memory until it is done */
   push(step: Step, size: number): void
   /** Looks again whether more may be read. */
@@ -21,6 +23,8 @@ export interface InletParts<Step> {
   /** Requests that wait elsewhere. */
   readonly others: () => number
   readonly maxWaiting: number
+  /** Whether the peer has too much to read already. It is looked again when it has read that. */
+  readonly unread: () => boolean
 }
 
 /** Frames that wait keep no more than this, but for one. */
@@ -60,7 +64,7 @@ export function createInlet<Step>(parts: InletParts<Step>): Inlet<Step> {
   }
 
   function look(): void {
-    const full = row.length + parts.others() >= parts.maxWaiting || bytes > MOST_BYTES
+    const full = row.length + parts.others() >= parts.maxWaiting || bytes > MOST_BYTES || parts.unread()
     if (full === paused) return
     paused = full
     if (full) wire.pause()
@@ -69,6 +73,7 @@ export function createInlet<Step>(parts: InletParts<Step>): Inlet<Step> {
 
   return {
     get waiting() { return row.length + (busy ? 1 : 0) },
+    get paused() { return paused },
     push(step, size) {
       row.push({ step, size })
       bytes += size

@@ -60,12 +60,7 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
     if (over) return
     const forget = wanted.add(kind, target, pattern, socket())
     const leaveHub = hub.join(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, socket())
-    const before = one.undo
-    one.undo = () => {
-      leaveHub()
-      forget()
-      before()
-    }
+    one.undo = both(both(leaveHub, forget), one.undo)
   }
 
   return {
@@ -76,14 +71,15 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       if (own.size >= bounds.maxSocketSubscriptions) throw new Fault(`more than ${bounds.maxSocketSubscriptions} subscriptions`)
       const pattern = kind === 'glob' ? patternOf(target, bytes.length) : undefined
       if (!hub.maySubscribe(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, identity)) throw new Fault('a rule does not allow that subscription')
-      const one: Interest = { undo: () => {} }
+      // Counted from now on: what is asked for may be long in coming.
+      const one: Interest = { undo: pattern === undefined ? () => {} : wanted.reserve(target, pattern) }
       own.set(key, one)
       const ready = { begin: () => enter(kind, target, pattern, one) }
       if (relaying === undefined) return ready
       return relaying.want(kind, target).then(() => {
         // It may have gone meanwhile.
         if (over) relaying.leave(kind, target)
-        else one.undo = () => relaying.leave(kind, target)
+        else one.undo = both(one.undo, () => relaying.leave(kind, target))
         return ready
       }, (error: Error) => {
         throw new Fault(`the registry: ${error.message}`)
@@ -107,5 +103,12 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       own.clear()
       leaving.clear()
     },
+  }
+}
+
+function both(first: () => void, second: () => void): () => void {
+  return () => {
+    first()
+    second()
   }
 }

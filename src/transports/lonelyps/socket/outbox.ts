@@ -212,7 +212,10 @@ export function createOutbox(parts: OutboxParts): Outbox {
     awaited,
     push(message) {
       if (closed) return
-      if (message.large !== undefined && message.large.size > bounds.maxParts * (bounds.maxPartBytes - 1_024)) return parts.unsendable(message)
+      if (message.large !== undefined && message.large.size > bounds.maxParts * (bounds.maxPartBytes - 1_024)) {
+        parts.left(sizeOf(message))
+        return parts.unsendable(message)
+      }
       message.large?.hold()
       bytes += sizeOf(message)
       push({ message })

@@ -27,6 +27,8 @@ export interface Session extends SocketSubscriber {
   receive(data: Buffer, binary: boolean): void
   /** So many bytes came in; the messages that they complete were received before. */
   arrived(bytes: number): void
+  /** What came in is no WebSocket message that may be: the connection is about to go. */
+  broken(reason: string): void
   /** The connection is gone. What came before is still done. */
   gone(): void
   /** Ends it with 1000 and no reason, as the original does (section 4.16); the reason is for the log. */
@@ -58,6 +60,7 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
   let greeted = false
   let [unfinished, booked] = [0, 0]
   let progressAt = wheel.now
+  let roomComes: Promise<void> | undefined
 
   const writer = createWriter(wire, kit.turn, progressed)
   const replies = createReplies(() => inlet.look())
@@ -75,11 +78,25 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
       },
     },
     others: () => replies.open,
+    unread,
     maxWaiting: limits.maxUnanswered,
   })
 
   function progressed(): void {
     progressAt = wheel.now
+  }
+
+  /** Answers that nobody reads would fill the memory: who reads none may ask for no more. */
+  function unread(): boolean {
+    if (state !== 'here' || writer.pendingBytes <= limits.maxPendingBytes) return false
+    writer.flush()
+    const room = wire.room()
+    if (room === undefined) return false
+    roomComes ??= room.then(() => {
+      roomComes = undefined
+      inlet.look()
+    }, () => {})
+    return true
   }
 
   function act(step: Step): Later<void> {
@@ -155,7 +172,8 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
         return 0
       }
       const { acknowledgeTimeout } = limits
-      if (open.conversation.unacknowledged === 0 || inlet.waiting > 0) progressed()
+      // What it says is not heard while nothing is read.
+      if (open.conversation.unacknowledged === 0 || inlet.waiting > 0 || inlet.paused) progressed()
       if (now - progressAt >= acknowledgeTimeout) {
         end('it acknowledges nothing')
         return 0
@@ -187,11 +205,18 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     },
     arrived(bytes) {
       unfinished += bytes
+      // Its goodbye may still come, but not behind a long message.
+      if (state === 'over' && unfinished > LONGEST_HANDSHAKE) wire.pause()
       if (state !== 'here' || unfinished <= UNBOOKED) return
       if (!greeted && unfinished > LONGEST_HANDSHAKE) return end('a long message before CONFIGURE')
       const more = unfinished - booked
       if (bodies.take(account, more)) booked += more
       else end('too much is on its way')
+    },
+    broken(reason) {
+      if (state !== 'here') return
+      parts.ended(identity.address, reason)
+      session.gone()
     },
     gone() {
       if (state !== 'here') return
@@ -200,7 +225,9 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
       if (inlet.waiting === 0) finish()
     },
     missed(topic) {
-      open?.conversation.missed(topicToBytes(topic))
+      if (state !== 'here' || open === undefined) return
+      if (open.conversation.waiting < limits.maxSocketQueue) open.conversation.missed(topicToBytes(topic))
+      else end('too much waits for it')
     },
     close: (_code, reason) => end(reason),
     destroy: () => wire.destroy(),

@@ -45,8 +45,8 @@ export interface SocketsOptions {
 /** All lonelyps WebSockets of a hub (lonelyps, section 4). */
 export interface Sockets {
   readonly size: number
-  /** Whether this request may become one. */
-  upgrades(request: Request): boolean
+  /** The status that refuses this request; 0 when it asks for no WebSocket, `undefined` when it may become one. */
+  refusal(request: Request): number | undefined
   upgrade(request: Request, socket: Duplex, head: Buffer, as: Identity): void
   start(hub: HubPort): void
   /** Tells everyone who wants a topic that something on it may have been missed. */
@@ -69,7 +69,7 @@ export function createSockets(options: SocketsOptions): Sockets {
 
   return {
     get size() { return sessions.size },
-    upgrades: (request) => open && checkHandshake(request.message, originAllowed) === undefined,
+    refusal: ({ message }) => checkHandshake(message, originAllowed) ?? (open ? undefined : 503),
     upgrade(request, socket, head, identity) {
       const place = admit(request)
       if (typeof place === 'number' || parts === undefined) return rawReply(socket, typeof place === 'number' ? place : 503)
@@ -77,6 +77,7 @@ export function createSockets(options: SocketsOptions): Sockets {
         // Nothing of this is called before there is a session.
         message: (data, binary) => session.receive(data, binary),
         bytes: (count) => session.arrived(count),
+        broken: (reason) => session.broken(reason),
         closed() {
           sessions.delete(session)
           session.gone()

@@ -22,8 +22,8 @@ interface Stream {
   readonly head: MessageHead
   readonly length: number
   readonly digest: Hash
-  /** In memory. */
-  readonly pieces: Buffer[]
+  /** In memory: what has come, and room for more. */
+  room: Buffer
   file: SpoolFile | undefined
   size: number
   parts: number
@@ -50,13 +50,14 @@ export function createStreams({ spool, bounds, take, give }: StreamsParts): Stre
     if (head.compressedLength > BigInt(bounds.maxSpoolBytes - spool.bytes)) throw new Fault(`no room for ${head.compressedLength} bytes`)
     // Copies, because they are views of a frame that is otherwise done with.
     const own = { ...head, topic: Buffer.from(head.topic), sha512: Buffer.from(head.sha512) }
-    const begun: Stream = { identifier: Buffer.from(identifier), head: own, length: Number(head.compressedLength), digest: createHash('sha512'), pieces: [], file: undefined, size: 0, parts: 0 }
+    const begun: Stream = { identifier: Buffer.from(identifier), head: own, length: Number(head.compressedLength), digest: createHash('sha512'), room: NOTHING, file: undefined, size: 0, parts: 0 }
     stream = begun
     if (begun.length <= bounds.spoolAbove) return begun
     return spool.create().then((file) => {
       begun.file = file
-      if (discarded) discard()
-      return begun
+      if (!discarded) return begun
+      file.discard()
+      throw new Fault('its socket is gone')
     }, (error: Error) => {
       throw new Fault(error.message)
     })
@@ -66,15 +67,10 @@ export function createStreams({ spool, bounds, take, give }: StreamsParts): Stre
     if (!stream.identifier.equals(identifier) || (part === 0) !== (head !== undefined)) throw new Fault('parts of two messages at once')
     if (part !== stream.parts) throw new Fault(`part ${part} where ${stream.parts} was next`)
     if (stream.size + body.length > stream.length) throw new Fault('more bytes than announced')
+    if (stream.file === undefined) keep(stream, body)
     stream.parts++
     stream.size += body.length
-    if (stream.file === undefined) {
-      if (!take(body.length)) throw new Fault('too much is on its way')
-      booked += body.length
-      stream.pieces.push(body)
-      stream.digest.update(body)
-      return
-    }
+    if (stream.file === undefined) return void stream.digest.update(body)
     const written = stream.file.write(body)
     stream.digest.update(body)
     return written.catch((error: Error) => {
@@ -82,17 +78,33 @@ export function createStreams({ spool, bounds, take, give }: StreamsParts): Stre
     })
   }
 
+  /** A copy: a part of one byte, or of none, may have come with headers of a hundred thousand. */
+  function keep(stream: Stream, body: Buffer): void {
+    const { room, size, length } = stream
+    const needed = size + body.length
+    if (needed > room.length) {
+      const larger = Math.min(length, Math.max(needed, 2 * room.length))
+      if (!take(larger - room.length)) throw new Fault('too much is on its way')
+      booked += larger - room.length
+      stream.room = Buffer.allocUnsafeSlow(larger)
+      room.copy(stream.room, 0, 0, size)
+    }
+    body.copy(stream.room, size)
+  }
+
   function end(done: Stream): Packed | undefined {
+    // Its file is gone, too.
+    if (discarded) throw new Fault('its socket is gone')
     if (done.size < done.length) return undefined
     stream = undefined
     give(booked)
     booked = 0
-    const { head, file, pieces, digest } = done
+    const { head, file, room, digest } = done
     if (!digest.digest().equals(head.sha512)) {
       file?.discard()
       throw new Fault('the message has another SHA-512 than announced')
     }
-    return file === undefined ? { head, body: pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces) } : { head, body: NOTHING, large: file.finish() }
+    return file === undefined ? { head, body: room } : { head, body: NOTHING, large: file.finish() }
   }
 
   function discard(): void {

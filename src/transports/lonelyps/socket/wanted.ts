@@ -14,28 +14,53 @@ export interface Wanted {
   /** Different globs. */
   readonly globs: number
   hasGlob(source: Topic): boolean
+  /** Counts a glob that is asked for, before anything comes of it. Gives what takes that back: call it once. */
+  reserve(source: Topic, pattern: Pattern): () => void
   /** Gives what takes it out again: call it once. */
   add(kind: Kind, target: Topic, pattern: Pattern | undefined, socket: SocketSubscriber): () => void
   /** Each once. Looks at every glob: not for the way of a message. */
   of(topic: Topic): ReadonlySet<SocketSubscriber>
 }
 
+interface Glob {
+  readonly pattern: Pattern
+  readonly sockets: Set<SocketSubscriber>
+  /** By those who have asked for it, or have it. */
+  reserved: number
+}
+
 export function createWanted(): Wanted {
   const topics = new Map<Topic, Set<SocketSubscriber>>()
-  const globs = new Map<Topic, { readonly pattern: Pattern; readonly sockets: Set<SocketSubscriber> }>()
+  const globs = new Map<Topic, Glob>()
+
+  function globOf(source: Topic, pattern: Pattern): Glob {
+    let glob = globs.get(source)
+    if (glob === undefined) globs.set(source, (glob = { pattern, sockets: new Set(), reserved: 0 }))
+    return glob
+  }
+
+  function forget(source: Topic, { sockets, reserved }: Glob): void {
+    if (sockets.size === 0 && reserved === 0) globs.delete(source)
+  }
 
   return {
     get globs() { return globs.size },
     hasGlob: (source) => globs.has(source),
+    reserve(source, pattern) {
+      const glob = globOf(source, pattern)
+      glob.reserved++
+      return () => {
+        glob.reserved--
+        forget(source, glob)
+      }
+    },
     add(kind, target, pattern, socket) {
       if (kind === 'exact' || pattern === undefined) return into(topics, target, socket)
-      let glob = globs.get(target)
-      if (glob === undefined) globs.set(target, (glob = { pattern, sockets: new Set() }))
-      const { sockets } = glob
-      sockets.add(socket)
+      const glob = globOf(target, pattern)
+      glob.sockets.add(socket)
       return () => {
-        sockets.delete(socket)
-        if (sockets.size === 0 && globs.get(target)?.sockets === sockets) globs.delete(target)
+        glob.sockets.delete(socket)
+        forget(target, glob)
       }
     },
     of(topic) {
