@@ -9,7 +9,7 @@ export const LIMITS = {
   spoolAbove: { default: 10_485_760, min: 0, unit: 'bytes', reason: 'a lonelyps message larger than this goes to disk on its way; what is smaller is in memory' },
   maxSpoolBytes: { default: 17_179_869_184, min: 0, unit: 'bytes', reason: 'all messages that lie on disk; past it a further one is answered 507' },
   maxSetBytes: { default: 16_777_216, min: 65_536, unit: 'bytes', reason: 'the body of one set_subscriptions: some 200,000 topics with a recovery url' },
-  maxRegistrations: { default: 1_000_000, min: 1, unit: 'registrations', reason: 'all webhook registrations; each costs about a kilobyte of memory' },
+  maxRegistrations: { default: 1_000_000, min: 1, unit: 'registrations', reason: 'all webhook registrations, and as many subscriptions of lonelyps WebSockets; each costs about a kilobyte of memory' },
   maxGlobBytes: { default: 1_024, min: 1, unit: 'bytes', reason: 'a registered glob; asking a longer one whether it matches may take many milliseconds' },
   maxWebhooks: { default: 4_096, min: 1, unit: 'calls', reason: 'webhooks that run at once; each has a connection' },
   maxWebhooksPerHost: { default: 512, min: 1, unit: 'calls', reason: 'the same to one host; calls that take longer than a quarter of a second do not count' },

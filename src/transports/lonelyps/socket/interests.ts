@@ -30,7 +30,7 @@ export interface InterestsParts {
   readonly identity: Identity
   readonly wanted: Wanted
   readonly relaying: Relaying | undefined
-  readonly bounds: { readonly maxSocketSubscriptions: number; readonly maxSocketGlobs: number; readonly maxGlobBytes: number }
+  readonly bounds: { readonly maxSocketSubscriptions: number; readonly maxRegistrations: number; readonly maxSocketGlobs: number; readonly maxGlobBytes: number }
 }
 
 interface Interest {
@@ -69,10 +69,11 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       const key = `${kind} ${target}`
       if (own.has(key)) throw new Fault('subscribed to that already')
       if (own.size >= bounds.maxSocketSubscriptions) throw new Fault(`more than ${bounds.maxSocketSubscriptions} subscriptions`)
+      if (wanted.size >= bounds.maxRegistrations) throw new Fault('sockets have all the subscriptions that they may have')
       const pattern = kind === 'glob' ? patternOf(target, bytes.length) : undefined
       if (!hub.maySubscribe(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, identity)) throw new Fault('a rule does not allow that subscription')
       // Counted from now on: what is asked for may be long in coming.
-      const one: Interest = { undo: pattern === undefined ? () => {} : wanted.reserve(target, pattern) }
+      const one: Interest = { undo: wanted.reserve(target, pattern) }
       own.set(key, one)
       const ready = { begin: () => enter(kind, target, pattern, one) }
       if (relaying === undefined) return ready

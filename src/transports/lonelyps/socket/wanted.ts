@@ -11,11 +11,13 @@ export interface SocketSubscriber extends Subscriber {
 
 /** Which sockets want what: for what is said to all who want a topic, beside its messages, and to bound globs. */
 export interface Wanted {
-  /** Different globs. */
+  /** Subscriptions that are there or asked for. */
+  readonly size: number
+  /** Different globs of them. */
   readonly globs: number
   hasGlob(source: Topic): boolean
-  /** Counts a glob that is asked for, before anything comes of it. Gives what takes that back: call it once. */
-  reserve(source: Topic, pattern: Pattern): () => void
+  /** Counts what is asked for, before anything comes of it. Gives what takes that back: call it once. */
+  reserve(target: Topic, pattern: Pattern | undefined): () => void
   /** Gives what takes it out again: call it once. */
   add(kind: Kind, target: Topic, pattern: Pattern | undefined, socket: SocketSubscriber): () => void
   /** Each once. Looks at every glob: not for the way of a message. */
@@ -32,6 +34,7 @@ interface Glob {
 export function createWanted(): Wanted {
   const topics = new Map<Topic, Set<SocketSubscriber>>()
   const globs = new Map<Topic, Glob>()
+  let size = 0
 
   function globOf(source: Topic, pattern: Pattern): Glob {
     let glob = globs.get(source)
@@ -44,14 +47,18 @@ export function createWanted(): Wanted {
   }
 
   return {
+    get size() { return size },
     get globs() { return globs.size },
     hasGlob: (source) => globs.has(source),
-    reserve(source, pattern) {
-      const glob = globOf(source, pattern)
-      glob.reserved++
+    reserve(target, pattern) {
+      size++
+      const glob = pattern === undefined ? undefined : globOf(target, pattern)
+      if (glob !== undefined) glob.reserved++
       return () => {
+        size--
+        if (glob === undefined) return
         glob.reserved--
-        forget(source, glob)
+        forget(target, glob)
       }
     },
     add(kind, target, pattern, socket) {
