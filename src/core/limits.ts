@@ -21,7 +21,7 @@ export const LIMITS = {
   maxUnanswered: { default: 1_024, min: 1, unit: 'messages', reason: 'requests of one lonelyps WebSocket that are not answered yet; then nothing more is read from it' },
   maxSocketQueue: { default: 16_384, min: 1, unit: 'messages', reason: 'messages that wait for one lonelyps WebSocket; past it the socket is closed' },
   maxSocketBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'messages in memory that wait for lonelyps WebSockets, 256 bytes more for each; past it those with much are closed; one gets an eighth at most' },
-  maxSocketSubscriptions: { default: 10_000, min: 1, unit: 'subscriptions', reason: 'topics and globs of one lonelyps WebSocket' },
+  maxSocketSubscriptions: { default: 10_000, min: 1, unit: 'subscriptions', reason: 'topics and globs of one lonelyps WebSocket; each counts once more for each KiB that it is long' },
   maxSocketGlobs: { default: 5_000, min: 1, unit: 'patterns', reason: 'different globs of all lonelyps WebSockets; each that the index cannot rule out is looked at for every message' },
   compressionMinSize: { default: 32, min: 1, unit: 'bytes', reason: 'a message that is compressed with a dictionary; what is shorter gains nothing' },
   compressionTrainedMaxSize: { default: 16_384, min: 64, unit: 'bytes', reason: 'a message that is compressed with a trained dictionary is shorter; from here on zstd without one does as well' },

@@ -4,7 +4,7 @@ import { topicFromBytes, type Topic } from '../../../core/topic.ts'
 import type { Kind } from '../../../protocol/lonelyps/requests.ts'
 import { Fault } from './fault.ts'
 import type { Later } from './later.ts'
-import type { SocketSubscriber, Wanted } from './wanted.ts'
+import { weightOf, type SocketSubscriber, type Wanted } from './wanted.ts'
 
 /** Keeps other hubs on the same registry sending here what sockets want. */
 export interface Relaying {
@@ -43,6 +43,7 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
   const own = new Map<string, Interest>()
   /** Taken back, but that is not confirmed yet. */
   const leaving = new Set<Interest>()
+  let weight = 0
   let over = false
 
   function patternOf(target: Topic, size: number): Pattern {
@@ -68,13 +69,14 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       const target = topicFromBytes(bytes)
       const key = `${kind} ${target}`
       if (own.has(key)) throw new Fault('subscribed to that already')
-      if (own.size >= bounds.maxSocketSubscriptions) throw new Fault(`more than ${bounds.maxSocketSubscriptions} subscriptions`)
-      if (wanted.size >= bounds.maxRegistrations) throw new Fault('sockets have all the subscriptions that they may have')
+      if (weight + weightOf(target) > bounds.maxSocketSubscriptions) throw new Fault(`more than ${bounds.maxSocketSubscriptions} subscriptions`)
+      if (wanted.weight + weightOf(target) > bounds.maxRegistrations) throw new Fault('sockets have all the subscriptions that they may have')
       const pattern = kind === 'glob' ? patternOf(target, bytes.length) : undefined
       if (!hub.maySubscribe(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, identity)) throw new Fault('a rule does not allow that subscription')
       // Counted from now on: what is asked for may be long in coming.
       const one: Interest = { undo: wanted.reserve(target, pattern) }
       own.set(key, one)
+      weight += weightOf(target)
       const ready = { begin: () => enter(kind, target, pattern, one) }
       if (relaying === undefined) return ready
       return relaying.want(kind, target).then(() => {
@@ -87,10 +89,12 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       })
     },
     leave(kind, bytes) {
-      const key = `${kind} ${topicFromBytes(bytes)}`
+      const target = topicFromBytes(bytes)
+      const key = `${kind} ${target}`
       const one = own.get(key)
       if (one === undefined) throw new Fault('not subscribed to that')
       own.delete(key)
+      weight -= weightOf(target)
       leaving.add(one)
       return {
         end() {

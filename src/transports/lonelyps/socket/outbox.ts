@@ -60,6 +60,8 @@ const NO_TRACING = Buffer.alloc(0)
 const SMALL = 65_536
 /** More than all headers of a first part, but for its topic and a token. */
 const HEADERS = 1_024
+/** A part holds so many bytes of the message, however long its headers are. */
+const LEAST_PART = 512
 const IDENTIFIER_BYTES = 8
 
 export function createOutbox(parts: OutboxParts): Outbox {
@@ -173,7 +175,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
           ? first(identifier, content, head, authorization)
           : { type: 'receive_stream', authorization, tracing: NO_TRACING, identifier, part, head: undefined, body: NO_TRACING }
         const bytesBefore = encodeToSubscriber(spoken, form)
-        const size = Math.min(left, Math.max(512, bounds.maxPartBytes - bytesBefore.length))
+        const size = Math.min(left, Math.max(LEAST_PART, bounds.maxPartBytes - bytesBefore.length))
         left -= size
         awaited.add({ identifier, part, isLast: left === 0 })
         await writer.stream(bytesBefore, size, pieces)
@@ -212,7 +214,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
     awaited,
     push(message) {
       if (closed) return
-      if (message.large !== undefined && message.large.size > bounds.maxParts * (bounds.maxPartBytes - 1_024)) {
+      if (message.large !== undefined && message.large.size > bounds.maxParts * Math.max(LEAST_PART, bounds.maxPartBytes - HEADERS)) {
         parts.left(sizeOf(message))
         return parts.unsendable(message)
       }

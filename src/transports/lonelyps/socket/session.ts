@@ -89,10 +89,12 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
   /** Answers that nobody reads would fill the memory: who reads none may ask for no more. */
   function unread(): boolean {
     if (state !== 'here' || writer.pendingBytes <= limits.maxPendingBytes) return false
+    // Asked for once: a second promise would reject with nobody there.
+    if (roomComes !== undefined) return true
     writer.flush()
     const room = wire.room()
     if (room === undefined) return false
-    roomComes ??= room.then(() => {
+    roomComes = room.then(() => {
       roomComes = undefined
       inlet.look()
     }, () => {})
@@ -104,6 +106,8 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     if ('frame' in step) return open === undefined ? handshake(step.frame) : act(read(step.frame, open.check))
     const { message, checked } = step
     return whenThere(checked.verdict, (verdict) => {
+      // It was ended meanwhile: what it would book now nobody gave back.
+      if (state === 'over') return
       if (verdict !== 'ok') throw new Fault(`the authorization of ${message.type} is ${verdict}`)
       return open?.conversation.request(message, checked.url)
     })
@@ -205,8 +209,6 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     },
     arrived(bytes) {
       unfinished += bytes
-      // Its goodbye may still come, but not behind a long message.
-      if (state === 'over' && unfinished > LONGEST_HANDSHAKE) wire.pause()
       if (state !== 'here' || unfinished <= UNBOOKED) return
       if (!greeted && unfinished > LONGEST_HANDSHAKE) return end('a long message before CONFIGURE')
       const more = unfinished - booked

@@ -11,8 +11,8 @@ export interface SocketSubscriber extends Subscriber {
 
 /** Which sockets want what: for what is said to all who want a topic, beside its messages, and to bound globs. */
 export interface Wanted {
-  /** Subscriptions that are there or asked for. */
-  readonly size: number
+  /** Subscriptions that are there or asked for, by their weight. */
+  readonly weight: number
   /** Different globs of them. */
   readonly globs: number
   hasGlob(source: Topic): boolean
@@ -31,10 +31,17 @@ interface Glob {
   reserved: number
 }
 
+const WEIGHT_BYTES = 1_024
+
+/** One subscription counts as one, and as one more for each KiB of its topic or glob: no number of them may cost any memory. */
+export function weightOf(target: Topic): number {
+  return 1 + Math.floor(target.length / WEIGHT_BYTES)
+}
+
 export function createWanted(): Wanted {
   const topics = new Map<Topic, Set<SocketSubscriber>>()
   const globs = new Map<Topic, Glob>()
-  let size = 0
+  let weight = 0
 
   function globOf(source: Topic, pattern: Pattern): Glob {
     let glob = globs.get(source)
@@ -47,15 +54,16 @@ export function createWanted(): Wanted {
   }
 
   return {
-    get size() { return size },
+    get weight() { return weight },
     get globs() { return globs.size },
     hasGlob: (source) => globs.has(source),
     reserve(target, pattern) {
-      size++
+      const own = weightOf(target)
+      weight += own
       const glob = pattern === undefined ? undefined : globOf(target, pattern)
       if (glob !== undefined) glob.reserved++
       return () => {
-        size--
+        weight -= own
         if (glob === undefined) return
         glob.reserved--
         forget(target, glob)
