@@ -75,7 +75,7 @@ export interface Registry {
    * therefore it rejects, with `registry_unavailable`, when the signature may have been used and forgotten.
    * @param signedAt when it was made, by the signer's clock; like `expiresAt` in ms since 1970
    */
-  remember(signature: Uint8Array, expiresAt: number, signedAt: number): boolean | Promise<boolean>
+  remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean>
   /** Forgets a signature whose request was refused without having had any effect, so that it may be tried again. */
   forget(signature: Uint8Array): Promise<void>
   /** One notice waits for each registration: the newer one counts, and any lock is let go. Nothing happens when the registration is gone. */

@@ -145,6 +145,15 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     })
   }
 
+  async function remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean> {
+    if (closed !== undefined) throw closed
+    const atOnce = await lane.remember(signature, expiresAt, signedAt)
+    if (atOnce !== undefined) return atOnce
+    const isNew = await ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() })
+    lane.ready()
+    return isNew
+  }
+
   function set(url: string, wanted: readonly Wanted[]): Promise<void> {
     if (closed !== undefined) return Promise.reject(closed)
     const before = sets.get(url)
@@ -181,13 +190,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     removeId: (id) => ask({ do: 'removeId', id }),
     set,
     list: async (url) => unpackList(await ask({ do: 'list', url })),
-    remember(signature, expiresAt, signedAt) {
-      if (closed !== undefined) return Promise.reject(closed)
-      return lane.remember(signature, expiresAt, signedAt) ?? ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() }).then((isNew) => {
-        lane.ready()
-        return isNew
-      })
-    },
+    remember,
     forget: (signature) => ask({ do: 'forget', signature, now: clock.now() }),
     postpone: (notice) => ask({ do: 'postpone', notice }),
     // Each claim a lock of its own: one that ran out must not end the claim that came after it.

@@ -1,16 +1,18 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/ports.ts'
+import type { SignatureCall } from './calls.ts'
 import { kindOf, signatureMemory, type Signatures } from './signatures.ts'
 
 /**
  * Remembers signatures in the caller's own thread: the file takes one within some 30 us, because nothing waits for the disk,
- * while asking another thread takes several times that, on both sides. Whatever is not that simple is left to the thread.
+ * while asking another thread takes several times that, on both sides. What is asked for in one go, as by the frames that
+ * came in one packet, shares a transaction. Whatever is not that simple is left to the thread.
  */
 export interface SignatureLane {
   /** The thread has made its files. */
   ready(): void
-  /** Whether it is new; `undefined` when the thread is to be asked. Never throws. */
-  remember(signature: Uint8Array, expiresAt: number, signedAt: number): boolean | undefined
+  /** Whether it is new; `undefined` when the thread is to be asked. Never rejects. */
+  remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean | undefined> | undefined
   close(): void
 }
 
@@ -18,10 +20,13 @@ export interface SignatureLane {
 const PATIENCE = 20
 /** Milliseconds before it is tried again, once something was wrong. */
 const PAUSE = 1_000
+/** Signatures in one transaction: the lock is not held for longer than these take. */
+const MOST_TOGETHER = 256
 
 export function createSignatureLane({ file, clock, bootTime }: { file: string; clock: Clock; bootTime: number }): SignatureLane {
   let opened: { readonly database: DatabaseSync; readonly memory: Signatures } | undefined
   let notBefore = Infinity
+  let waiting: { readonly call: SignatureCall; readonly done: (verdict: boolean | undefined) => void }[] = []
 
   function open(): Signatures {
     if (opened === undefined) {
@@ -41,6 +46,26 @@ export function createSignatureLane({ file, clock, bootTime }: { file: string; c
     opened = undefined
   }
 
+  function perform(): void {
+    const all = waiting
+    waiting = []
+    if (all.length === 0) return
+    const verdicts = attempt(all.map(({ call }) => call))
+    for (const [i, { done }] of all.entries()) done(verdicts[i])
+  }
+
+  function attempt(calls: readonly SignatureCall[]): (boolean | undefined)[] {
+    // It was closed, or something was wrong, since they came.
+    if (clock.monotonic() < notBefore) return []
+    try {
+      return open().perform(calls)
+    } catch {
+      close()
+      notBefore = clock.monotonic() + PAUSE
+      return []
+    }
+  }
+
   return {
     ready() {
       if (notBefore === Infinity && file !== ':memory:') notBefore = 0
@@ -49,13 +74,10 @@ export function createSignatureLane({ file, clock, bootTime }: { file: string; c
       if (clock.monotonic() < notBefore) return undefined
       const call = { do: 'remember', signature, expiresAt, signedAt, now: clock.now() } as const
       if (kindOf(call) !== 'passing') return undefined
-      try {
-        return open().perform([call])[0]
-      } catch {
-        close()
-        notBefore = clock.monotonic() + PAUSE
-        return undefined
-      }
+      return new Promise((done) => {
+        if (waiting.push({ call, done }) === 1) queueMicrotask(perform)
+        else if (waiting.length === MOST_TOGETHER) perform()
+      })
     },
     close() {
       notBefore = Infinity

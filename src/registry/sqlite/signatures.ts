@@ -22,6 +22,8 @@ export interface Signatures {
 export const SKEW_MS = 5_000
 /** Expired signatures are kept a little longer, for a hub whose clock is behind. */
 const SIGNATURE_GRACE_MS = 600_000
+/** Signatures that come between two looks for expired ones. */
+const SWEPT = 16
 /** Expired rows of the database that go when it is opened. */
 const MOST_OLD = 50_000
 
@@ -38,6 +40,7 @@ export function kindOf(call: SignatureCall): 'passing' | 'ahead' | 'forget' {
 export function signatureMemory(database: DatabaseSync, parts: { readonly file: string; readonly busyTimeout: number; readonly bootTime: number }): Signatures {
   let opened: OpenedSignatures | undefined
   let prepared = new Map<string, StatementSync>()
+  const unswept = { main: 0, durable: 0 }
 
   function sql(text: string): StatementSync {
     let statement = prepared.get(text)
@@ -68,12 +71,18 @@ export function signatureMemory(database: DatabaseSync, parts: { readonly file: 
 
   function remember({ signature, expiresAt, signedAt, now }: Extract<SignatureCall, { do: 'remember' }>, into: 'main' | 'durable', since: number): Verdict {
     const other = into === 'main' ? 'durable' : 'main'
-    // Two for each that comes: the table shrinks to what is valid without a sweep that anybody would have to wait for.
-    sql(`DELETE FROM ${into}.signatures WHERE code IN (SELECT code FROM ${into}.signatures WHERE expires_at < ? LIMIT 2)`).run(now - SIGNATURE_GRACE_MS)
+    sweep(into, now)
     if (isKnown(other, signature, now)) return false
     if (signedAt <= since) return isKnown(into, signature, now) ? false : undefined
     return sql(`INSERT INTO ${into}.signatures (code, expires_at) VALUES (?, ?)
       ON CONFLICT (code) DO UPDATE SET expires_at = excluded.expires_at WHERE signatures.expires_at < ?`).run(signature, expiresAt, now).changes === 1
+  }
+
+  /** Two for each that comes, some at a time: the table shrinks to what is valid without a sweep that anybody would have to wait for. */
+  function sweep(where: 'main' | 'durable', now: number): void {
+    if (++unswept[where] < SWEPT) return
+    sql(`DELETE FROM ${where}.signatures WHERE code IN (SELECT code FROM ${where}.signatures WHERE expires_at < ? LIMIT ${2 * SWEPT})`).run(now - SIGNATURE_GRACE_MS)
+    unswept[where] = 0
   }
 
   function isKnown(where: 'main' | 'durable', signature: Uint8Array, now: number): boolean {
