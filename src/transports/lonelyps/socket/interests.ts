@@ -104,8 +104,11 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
     },
     leaveAll() {
       over = true
-      for (const { undo } of [...own.values(), ...leaving]) undo()
-      own.clear()
+      // What it had stays known: what came before it went may still take it back.
+      for (const one of [...own.values(), ...leaving]) {
+        one.undo()
+        one.undo = () => {}
+      }
       leaving.clear()
     },
   }
