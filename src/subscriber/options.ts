@@ -25,7 +25,10 @@ export interface SubscriberOptions {
    * base url that broadcasters reach it by, `http://host:port` if none is stated. Port 0 is any free one.
    */
   readonly receive?: { readonly port: number; readonly host?: string; readonly url?: string }
-  /** How often every broadcaster is tried, 2 if not stated. Before round k (from 1) it waits 2^(k-1) s and up to one more. */
+  /**
+   * How often every broadcaster is tried, 2 if not stated; by WebSockets, once there was a connection, 11 if not stated, which
+   * is 17 minutes: a feed outlives a restart of its broadcaster. Before round k (from 1) it waits 2^(k-1) s and up to one more.
+   */
   readonly retries?: number
   /**
    * ms: to connect (a WebSocket: until it is confirmed), 5,000 if not stated; of silence after the request has been sent, 60,000;
@@ -73,6 +76,8 @@ export interface SubscriberOptions {
 export interface Settings {
   readonly broadcasters: readonly Broadcaster[]
   readonly retries: number
+  /** The same for a WebSocket that was open before. */
+  readonly reconnects: number
   readonly connectTimeout: number
   readonly answerTimeout: number
   readonly requestTimeout: number
@@ -86,12 +91,16 @@ export interface Settings {
   readonly bySocket: boolean
 }
 
+const FIRST_ROUNDS = 2
+const ROUNDS_BACK = 11
+
 /** @throws {WaystationError} `config_invalid` */
 export function settingsOf(options: SubscriberOptions): Settings {
-  const { broadcasters, retries = 2, timeouts = {}, bounds = {}, spoolAbove = 10_485_760 } = options
+  const { broadcasters, retries = FIRST_ROUNDS, timeouts = {}, bounds = {}, spoolAbove = 10_485_760 } = options
   if (broadcasters.length === 0) throw new WaystationError('config_invalid', 'broadcasters: state at least one')
   const settings = {
     retries,
+    reconnects: options.retries ?? ROUNDS_BACK,
     connectTimeout: timeouts.connect ?? 5_000,
     answerTimeout: timeouts.answer ?? 60_000,
     requestTimeout: timeouts.request ?? 30_000,

@@ -190,11 +190,11 @@ test('while another program holds the database, what needs it is answered 503 an
   assert.equal((await hub.client.notify('b', 'm')).subscribers, 0)
 })
 
-test('while another program holds the database a signature cannot be remembered: 503, and it is good afterwards', async (t) => {
+test('while another program holds the file of signatures one cannot be remembered: 503, and it is good afterwards', async (t) => {
   const hub = await open(t, schemes('hmac', 'none'))
   const signed = createClient(hub.port, 'hmac')
   assert.equal((await signed.notify('a', 'first')).status, 200)
-  const other = new DatabaseSync(join(hub.dataDir, 'waystation.db'))
+  const other = new DatabaseSync(join(hub.dataDir, 'waystation.db-signatures'))
   t.after(() => other.close())
   other.exec('BEGIN IMMEDIATE')
   const notify = notifyBody('hmac', 'a', 'm')

@@ -11,7 +11,7 @@ import { COMBINATIONS, createClient, schemes, type SchemeName } from '../support
 import { needs, PYTHON } from '../support/parts.ts'
 import { startServer } from '../support/server.ts'
 import { secretsFile, startPython, type Python, type PythonMessage, type PythonSocketClient, type PythonSocketOptions } from './python-peer.ts'
-import { startTap, type Tap } from './tap.ts'
+import { startTap, type Tap } from '../support/lonelyps-tap.ts'
 
 // The WebSocket client of the Python subscriber library from its package registry, as it is, against the hub. What
 // passes between them is looked at on the way.

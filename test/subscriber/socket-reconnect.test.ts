@@ -8,14 +8,17 @@ import { nextOf } from '../support/subscriber.ts'
 
 const pair = ['hmac', 'hmac'] as const
 
-/** Sleeps of whole seconds are noted, and over at once; `ahead` is what has passed beside. */
+/** Before each round, in ms. */
+const WAITS = Array.from({ length: 10 }, (_, k) => 2 ** k * 1_000)
+
+/** The sleeps between rounds are noted, and over at once; `ahead` is what has passed beside. */
 function hastyClock() {
   const slept: number[] = []
   const clock = {
     ...realClock, slept, ahead: 0,
     monotonic: () => realClock.monotonic() + clock.ahead,
     after(ms: number, fn: () => void) {
-      if (![1_000, 2_000, 4_000].includes(ms)) return realClock.after(ms, fn)
+      if (!WAITS.includes(ms)) return realClock.after(ms, fn)
       slept.push(ms)
       return realClock.after(0, fn)
     },
@@ -143,6 +146,26 @@ test('retries begin anew after a connection that lasted, and only then', async (
   assert.equal(fake.count, 5)
 })
 
+test('where no retries are stated, a first connection is tried for two rounds, and for a lost one eleven: 17 minutes', async (t) => {
+  const fake = await openFakeBroadcaster(t)
+  fake.refuse = 'http'
+  const clock = hastyClock()
+  const one = await openSocketSubscriber(t, fake, { clock, random })
+  await assert.rejects(one.subscribe('a').ready, { code: 'unreachable' })
+  assert.deepEqual(clock.slept.splice(0), [1_000])
+  fake.refuse = 'nobody'
+  const feed = one.subscribe('a', { onMissed() {} })
+  await feed.ready
+  const line = await fake.lines.next()
+  fake.refuse = 'http'
+  line.ws.terminate()
+  await assert.rejects(feed.next(), { code: 'unreachable' })
+  assert.deepEqual(clock.slept.splice(0), WAITS)
+  // It has given up: whoever asks now hears soon that nobody is there.
+  await assert.rejects(one.notify('a', ''), { code: 'unreachable' })
+  assert.deepEqual(clock.slept, [1_000])
+})
+
 test('with nothing to keep a connection for, a lost one is not opened again before the next need', async (t) => {
   const fake = await openFakeBroadcaster(t)
   const noticed = Promise.withResolvers<void>()
@@ -187,7 +210,7 @@ test('a closed subscriber does not sleep on, nor does it connect', async (t) => 
 test('a keeper that is closed in its sleep holds the process no longer', async () => {
   let held = 0
   const keeper = createKeeper({
-    attempts: { next: () => ({ url: 'a', wait: 1_000 }), renew() {} },
+    attempts: { next: () => ({ url: 'a', wait: 1_000 }), opened() {}, renew() {} },
     clock: realClock, lasting: 60_000,
     hold: () => (held++, () => void held--),
     open: () => assert.fail('it connects'), opened() {}, lost() {}, isNeeded: () => true, gaveUp() {},
@@ -200,7 +223,7 @@ test('a keeper that is closed in its sleep holds the process no longer', async (
 
 test('each broadcaster is tried once in a round, by priority, and the one that lasted comes last of the next', () => {
   const list = ['a', 'b', 'c'].map((url, i) => ({ url, priority: i }))
-  const attempts = createAttempts(list, 2, { next: () => 0.5 })
+  const attempts = createAttempts(list, { first: 2, again: 2 }, { next: () => 0.5 })
   const next = (n: number) => Array.from({ length: n }, () => attempts.next()).map((one) => one && `${one.url} ${one.wait}`)
   assert.deepEqual(next(8), ['a 0', 'b 0', 'c 0', 'a 1500', 'b 0', 'c 0', undefined, 'a 0'])
   attempts.renew()

@@ -22,11 +22,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files whose time and chance are handed in, beside all of core/ and protocol/. */
-const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/, /^src\/subscriber\/(unproved|rounds|replays|interests|feed)\.ts$/]
+const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/, /^src\/subscriber\/(unproved|rounds|replays|interests|feed)\.ts$/,
+  // Whole state machines, but for those that open connections and files.
+  /^src\/subscriber\/socket\/(?!(?:outbound|wire)\.ts$)/, /^src\/transports\/lonelyps\/socket\/(?!(?:sockets|shared-compression)\.ts$)/]
 const FORBIDDEN_GLOBALS = /\b(Date\.now|new Date\(\)|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|performance\.|process\.|fetch\(|console\.)/
 const PURE_NODE = ['node:buffer']
 /** What of `node:crypto` gives the same for the same. */
-const PURE_CRYPTO = /^import \{ (?:(?:createHash|createHmac|timingSafeEqual|type \w+)(?:, )?)+ \} from 'node:crypto'/
+const PURE_CRYPTO = /^import \{ (?:(?:createHash|createHmac|hash|timingSafeEqual|type \w+)(?:, )?)+ \} from 'node:crypto'/
 /** What of `node:zlib` gives the same for the same, and the one file that may have it. */
 const PURE_ZSTD = /^import \{ (?:(?:constants|createZstd(?:Compress|Decompress)|zstd(?:Compress|Decompress)(?:Sync)?|type \w+)(?:, )?)+ \} from 'node:zlib'/
 const ZSTD_FILE = 'src/protocol/lonelyps/zstd.ts'

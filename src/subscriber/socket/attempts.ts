@@ -9,12 +9,20 @@ import type { Broadcaster } from '../rounds.ts'
 export interface Attempts {
   /** `undefined` when the budget is used up; it is a new one then. `wait` in ms. */
   next(): { readonly url: string; readonly wait: number } | undefined
+  /** The last one was confirmed: from now on until the budget is used up, it is that of coming back. */
+  opened(): void
   /** The last one lasted: the budget is whole again, and the others come before it. */
   renew(): void
 }
 
-/** @param rounds at least 1 */
-export function createAttempts(broadcasters: readonly Broadcaster[], rounds: number, random: Random): Attempts {
+/** How often all are tried, at least once: until one is confirmed, and from then on. */
+export interface Budgets {
+  readonly first: number
+  readonly again: number
+}
+
+export function createAttempts(broadcasters: readonly Broadcaster[], budgets: Budgets, random: Random): Attempts {
+  let rounds = budgets.first
   let round = 0
   let left = inOrder()
   let tried: Broadcaster[] = []
@@ -33,8 +41,9 @@ export function createAttempts(broadcasters: readonly Broadcaster[], rounds: num
         round++
         left = inOrder()
         tried = []
-        if (round === rounds) {
+        if (round >= rounds) {
           round = 0
+          rounds = budgets.first
           return undefined
         }
         wait = (2 ** (round - 1) + random.next()) * 1_000
@@ -42,6 +51,9 @@ export function createAttempts(broadcasters: readonly Broadcaster[], rounds: num
       const one = left.shift() as Broadcaster
       tried.push(one)
       return { url: one.url, wait }
+    },
+    opened() {
+      rounds = budgets.again
     },
     renew() {
       round = 0

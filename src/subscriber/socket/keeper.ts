@@ -73,6 +73,7 @@ export function createKeeper<S extends Kept>(parts: KeeperParts<S>): Keeper {
     const own = parts.open(url, {
       opened() {
         since = clock.monotonic()
+        attempts.opened()
         parts.opened(own)
       },
       closed(reason) {

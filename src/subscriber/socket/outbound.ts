@@ -54,7 +54,7 @@ export function createOutbound(parts: OutboundParts): Outbound {
   let isClosed = false
 
   const keeper = createKeeper<Session>({
-    attempts: createAttempts(settings.broadcasters, settings.retries, random),
+    attempts: createAttempts(settings.broadcasters, { first: settings.retries, again: settings.reconnects }, random),
     clock,
     hold: parts.hold,
     lasting: socket.stableAfter,

@@ -214,7 +214,8 @@ export function createOutbox(parts: OutboxParts): Outbox {
     awaited,
     push(message) {
       if (closed) return
-      if (message.large !== undefined && message.large.size > bounds.maxParts * Math.max(LEAST_PART, bounds.maxPartBytes - HEADERS)) {
+      const size = message.large?.size ?? message.body.length
+      if (size > bounds.maxParts * Math.max(LEAST_PART, bounds.maxPartBytes - HEADERS)) {
         parts.left(sizeOf(message))
         return parts.unsendable(message)
       }
