@@ -61,3 +61,11 @@ export function encodedOnce(message: Message, key: string, encode: (message: Mes
   if (form === undefined) forms.set(key, (form = encode(message)))
   return form
 }
+
+/** A topic that is longer is worth counting. */
+const SHORT_TOPIC = 64
+
+/** What a message that waits somewhere keeps in memory, in bytes: its body, and its topic where that is long. */
+export function memoryOf({ body, topic }: Message): number {
+  return body.length + (topic.length > SHORT_TOPIC ? 4 * topic.length : 0)
+}

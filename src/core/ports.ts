@@ -66,9 +66,12 @@ export interface Log {
   sweep(): void
 }
 
-/** Who is speaking, proved. */
+/**
+ * Who is speaking, proved. A `hub` is another one on our registry that sends on what it has taken: its rules have judged
+ * who published it.
+ */
 export interface Identity {
-  readonly kind: 'anonymous' | 'signed' | 'embedded'
+  readonly kind: 'anonymous' | 'signed' | 'embedded' | 'hub'
   /** Whether the peer is on this machine (loopback or a UNIX socket) or in this process. */
   readonly local: boolean
   /** For logs and limits. */

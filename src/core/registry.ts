@@ -84,5 +84,11 @@ export interface Registry {
   claim(now: number, lockMs: number, most: number): Promise<readonly ClaimedNotice[]>
   /** Ends a claim: with `next` the notice waits again, without it is done. Does nothing when the lock is no longer ours. */
   settle(claim: ClaimedNotice, next: Pick<Notice, 'attempts' | 'dueAt'> | undefined): Promise<void>
+  /**
+   * The secret of all hubs on this database, and of nobody else: how they know each other. The first one asked for is it,
+   * for good; whatever is stated later is not used.
+   * @param fresh bytes that nobody can foresee
+   */
+  hubSecret(fresh: Uint8Array): Promise<Uint8Array>
   close(): Promise<void>
 }

@@ -113,7 +113,7 @@ function coversAll(rule: Pattern, pattern: Pattern): boolean {
 }
 
 function admits(who: Who, by: Identity): boolean {
-  if (by.kind === 'embedded') return true
+  if (by.kind === 'embedded' || by.kind === 'hub') return true
   switch (who) {
     case 'anyone': return true
     case 'signed': return by.kind === 'signed'

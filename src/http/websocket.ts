@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { roomOn, StallWatch } from './stall.ts'
+import { createUnfinishedWalk, type Unfinished } from './unfinished.ts'
 import { WebSocketServer, type WebSocket } from 'ws'
 
 /** One timer for many connections; the shape of the hub's wheel. */
@@ -25,8 +26,8 @@ export interface WebSocketBounds {
 
 export interface WebSocketEvents {
   message(data: Buffer, binary: boolean): void
-  /** So many bytes came in; the messages that they complete were told before. */
-  bytes?(count: number): void
+  /** Something came in, and the messages that it completes were told before; this is left. The same object each time. */
+  arrived?(unfinished: Unfinished): void
   /** What came in breaks the WebSocket protocol, or is too long; `closed` follows. */
   broken?(reason: string): void
   closed(): void
@@ -90,6 +91,8 @@ export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker)
 }
 
 const NOTHING = Buffer.alloc(0)
+/** Whoever sends a longer message after the goodbye is not listened to. */
+const AFTER_CLOSE = 65_536
 
 /** One open WebSocket: the writing end of a subscription, kept alive by pings, and bounded. */
 export class WebSocketConnection {
@@ -104,6 +107,7 @@ export class WebSocketConnection {
   #lastSeen: number
   #nextPing: number
   readonly #stall: StallWatch
+  readonly #walk = createUnfinishedWalk()
 
   constructor(ws: WebSocket, socket: Socket, bounds: WebSocketBounds, ticker: Ticker, events: WebSocketEvents) {
     this.#ws = ws
@@ -114,10 +118,13 @@ export class WebSocketConnection {
     this.#lastSeen = ticker.now
     this.#nextPing = ticker.now + bounds.pingInterval
     ticker.add(this, Math.min(bounds.pingInterval, bounds.pongDeadline))
-    const { bytes } = events
-    socket.on('data', bytes === undefined ? () => (this.#lastSeen = ticker.now) : (chunk: Buffer) => {
+    const { arrived } = events
+    const walk = this.#walk
+    socket.on('data', arrived === undefined ? () => (this.#lastSeen = ticker.now) : (chunk: Buffer) => {
       this.#lastSeen = ticker.now
-      bytes(chunk.length)
+      walk.take(chunk)
+      if (this.#closing && walk.kept > AFTER_CLOSE) this.#swallow()
+      else arrived(walk)
     })
     ws.on('message', (data: Buffer, binary: boolean) => {
       if (!this.#closing) events.message(data, binary)
@@ -177,6 +184,18 @@ export class WebSocketConnection {
     // Its own Close would not be seen otherwise.
     this.resume()
     this.#ws.close(code, reason)
+    if (this.#walk.bytes > 0) this.#swallow()
+  }
+
+  /** The library would keep all of a message that nobody wants. When it has come, everything was said. */
+  #swallow(): void {
+    const [socket, walk] = [this.#socket, this.#walk]
+    const { number } = walk
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => {
+      walk.take(chunk)
+      if (walk.bytes === 0 || walk.number !== number) socket.end()
+    })
   }
 
   evict(): void {

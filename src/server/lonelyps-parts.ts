@@ -1,11 +1,12 @@
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { createHubProofs } from '../core/hub-proofs.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
 import type { BodyAccount } from '../http/body-account.ts'
 import type { Origins } from '../http/origin.ts'
 import type { Request } from '../http/server.ts'
 import { createSpool, type Spool } from '../http/spool.ts'
-import { createChecker, type Checker, type Scheme } from '../protocol/lonelyps/authorization.ts'
+import { createChecker, type Checker, type CheckerParts, type Scheme } from '../protocol/lonelyps/authorization.ts'
 import type { Registry } from '../core/registry.ts'
 import type { Topic } from '../core/topic.ts'
 import { createSqliteRegistry } from '../registry/sqlite/registry.ts'
@@ -24,6 +25,11 @@ import type { Options } from './options.ts'
 import { HUB_HEADER } from './no-loops.ts'
 import { randomBytes, realRandom } from './real-world.ts'
 import { schemesOf } from './schemes.ts'
+
+/** Milliseconds between two looks at what other hubs' sockets want. */
+const HUB_POLL_MS = 50
+/** Milliseconds after which they have looked, and told their hub. */
+const HEARD_MS = 100
 
 /** All that lonelyps needs beside the hub: the registry, the spool, the webhooks, and its endpoints. */
 export interface LonelypsParts {
@@ -58,9 +64,14 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
   const { limits, clock } = kit
   const schemes = schemesOf(options)
   const publicUrl = options.publicUrl.replace(/\/$/, '')
-  const own = createSqliteRegistry({ file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock })
+  const own = createSqliteRegistry({
+    file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock,
+    // Whoever has hubs beside it hears quickly what their sockets want.
+    ...(publicUrl !== '' && { pollInterval: HUB_POLL_MS }),
+  })
   const relay = publicUrl === '' ? undefined : createRelay({
-    registry: own, clock, url: publicUrl + RECEIVE_FOR_WEBSOCKETS, recovery: publicUrl + MISSED_FOR_WEBSOCKETS,
+    registry: own, clock, url: publicUrl + RECEIVE_FOR_WEBSOCKETS, recovery: publicUrl + MISSED_FOR_WEBSOCKETS, heardAfter: HEARD_MS,
+    shared: () => logger.warn({ publicUrl }, 'another hub on the same database states the same publicUrl: what is for its WebSockets may come here, and the other way round'),
     failed: (error) => logger.error({ err: error }, 'this hub could not be registered for its WebSockets'),
   })
   const registry: Registry = relay === undefined ? own : {
@@ -78,11 +89,13 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
     publicly: publicly(options.publicUrl),
     machine: () => Object.values(networkInterfaces()).flatMap((all) => all ?? []).map(({ address }) => address),
   })
-  const checker = (scheme: Scheme): Checker => createChecker(scheme, {
+  const checking: CheckerParts = {
     now: clock.now,
     lifetime: limits.signatureLifetime,
     remember: (mac, expiresAt, signedAt) => registry.remember(mac, expiresAt, signedAt),
-  })
+  }
+  const checker = (scheme: Scheme): Checker => createChecker(scheme, checking)
+  const proofs = createHubProofs({ ...checking, registry, randomBytes })
   const fromSubscribers = checker(schemes.toBroadcasters)
 
   const webhooks = createWebhooks({
@@ -93,6 +106,7 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
     }),
     connector: createGuardedConnector({ guard, connectTimeout: limits.webhookConnectTimeout }),
     toSubscribers: schemes.toSubscribers,
+    proveHub: proofs.prove,
     checker: fromSubscribers,
     events: {
       failed: createFailureLog(clock, (line) => logger.info(line, 'a webhook was in vain')).failed,
@@ -107,13 +121,14 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
     fromBroadcasters: checker(schemes.toSubscribers),
     answers: { toSubscribers: schemes.toSubscribers, toBroadcasters: schemes.toBroadcasters },
     letsIn: schemes.letsIn,
-    registrations: () => webhooks.gauges().registrations,
+    registrations: webhooks.registrations,
     refusesUrl(url) {
       const target = parseTarget(url)
       // What cannot be called is a key like any other, and goes nowhere.
       return typeof target === 'string' ? undefined : guard.forbidsTarget(target)
     },
     publicUrl,
+    hubs: relay === undefined ? undefined : { check: proofs.check, wants: relay.wants },
     failed: (error) => logger.error({ err: error }, 'a lonelyps request failed'),
     sockets: {
       origins: of.origins,

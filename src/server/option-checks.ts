@@ -1,6 +1,7 @@
+import { WaystationError } from '../core/errors.ts'
 import { addressSet, parseAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
-import { readDictionaries } from './dictionaries.ts'
+import { dictionariesOf, readDictionaries } from './dictionaries.ts'
 import { judgeSchemes } from './schemes.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
 
@@ -14,13 +15,14 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     ['origin', () => createOrigins(options.origin)],
     ['trustedProxies', () => addressSet(options.trustedProxies)],
     ['allowWebhooks', () => addressSet(options.allowWebhooks)],
-    ['compressionDictionaries', () => readDictionaries(options.compressionDictionaries)],
+    // The files are looked at where they are needed.
+    ['compressionDictionaries', () => (options.lonelyps ? dictionariesOf : readDictionaries)(options.compressionDictionaries)],
   ]
   for (const [name, attempt] of attempts) {
     try {
       attempt()
     } catch (error) {
-      problems.push(`${at(name)} ${(error as Error).message}`)
+      problems.push(`${at(name)} ${error instanceof WaystationError ? error.detail : (error as Error).message}`)
     }
   }
   for (const { option, fault } of judgeSchemes(options)) problems.push(`${from[option]}: ${written(option, from[option])} ${fault}`)

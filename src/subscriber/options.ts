@@ -31,8 +31,8 @@ export interface SubscriberOptions {
    */
   readonly retries?: number
   /**
-   * ms: to connect (a WebSocket: until it is confirmed), 5,000 if not stated; of silence after the request has been sent, 60,000;
-   * for a webhook's headers and body (a large one: for each MiB), 30,000. Of a WebSocket: without data before a ping, 10,000;
+   * ms: to connect (a WebSocket: until it is confirmed), 5,000 if not stated; of silence after the request has been sent, 60,000
+   * (by a WebSocket as long again for each 16 MiB of a message); for a webhook's headers and body (a large one: for each MiB), 30,000. Of a WebSocket: without data before a ping, 10,000;
    * for its pong, 5,000; for the other side's goodbye, 5,000; after which it has lasted, and the retries begin anew, 60,000.
    */
   readonly timeouts?: {

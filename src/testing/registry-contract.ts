@@ -188,6 +188,15 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       assert.ok(reads > 0)
     })
 
+    test('hubs on one database have one secret: the first that was stated, whoever asks, and whatever for', async (t) => {
+      const { registry, another } = await open(t)
+      const others = [await another(), await another()]
+      const fresh = [1, 2, 3].map((byte) => Buffer.alloc(64, byte))
+      const got = await Promise.all([registry, ...others].map((one, i) => one.hubSecret(fresh[i] as Buffer)))
+      assert.ok(fresh.some((bytes) => bytes.equals(got[0] as Uint8Array)), 'it is none of those stated')
+      for (const one of [...got, await registry.hubSecret(Buffer.alloc(64, 9)), await (await another()).hubSecret(Buffer.alloc(64, 8))]) assert.deepEqual(Buffer.from(one), Buffer.from(got[0] as Uint8Array))
+    })
+
     test('what was changed elsewhere is told here', async (t) => {
       const { registry, another } = await open(t)
       const elsewhere = await another()

@@ -1,4 +1,4 @@
-import type { Message } from '../core/message.ts'
+import { memoryOf, type Message } from '../core/message.ts'
 
 /** All deliveries of one message: what they came to, and what they keep in memory. */
 export interface Batch {
@@ -48,7 +48,7 @@ export function createBatches(maxBytes: number): Batches {
     get bytes() { return sums.bytes },
     of(message, host) {
       let batch = batches.get(message)
-      const size = message.body.length
+      const size = memoryOf(message)
       const free = maxBytes - sums.bytes - DELIVERY_BYTES - (batch?.isOpen === true ? 0 : size)
       const before = sums.hosts.get(host) ?? 0
       // A message that goes there already is not held against its own further deliveries.
@@ -66,6 +66,7 @@ export function createBatches(maxBytes: number): Batches {
 
 class OneBatch implements Batch {
   readonly message: Message
+  readonly #size: number
   readonly #sums: Sums
   /** Deliveries that have not been counted yet, and those that still need the message, of each host too. */
   #uncounted = 0
@@ -77,6 +78,7 @@ class OneBatch implements Batch {
 
   constructor(message: Message, sums: Sums) {
     this.message = message
+    this.#size = memoryOf(message)
     this.#sums = sums
   }
 
@@ -92,10 +94,10 @@ class OneBatch implements Batch {
     this.#uncounted++
     const there = this.#openTo.get(host) ?? 0
     this.#openTo.set(host, there + 1)
-    this.#add(host, DELIVERY_BYTES + (there === 0 ? this.message.body.length : 0))
+    this.#add(host, DELIVERY_BYTES + (there === 0 ? this.#size : 0))
     this.#sums.bytes += DELIVERY_BYTES
     if (this.#open++ > 0) return
-    this.#sums.bytes += this.message.body.length
+    this.#sums.bytes += this.#size
     this.message.large?.hold()
   }
 
@@ -108,10 +110,10 @@ class OneBatch implements Batch {
     const left = (this.#openTo.get(host) as number) - 1
     if (left > 0) this.#openTo.set(host, left)
     else this.#openTo.delete(host)
-    this.#add(host, -DELIVERY_BYTES - (left === 0 ? this.message.body.length : 0))
+    this.#add(host, -DELIVERY_BYTES - (left === 0 ? this.#size : 0))
     this.#sums.bytes -= DELIVERY_BYTES
     if (--this.#open > 0) return
-    this.#sums.bytes -= this.message.body.length
+    this.#sums.bytes -= this.#size
     this.message.large?.letGo()
   }
 

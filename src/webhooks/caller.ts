@@ -1,4 +1,5 @@
 import { Agent, type buildConnector, type Dispatcher } from 'undici'
+import { RELAY_HEADER } from '../core/hub-proofs.ts'
 import type { Wheel, Tickable } from '../core/wheel.ts'
 import type { LargeBody } from '../core/message.ts'
 import type { Slot, Slots } from './slots.ts'
@@ -241,7 +242,7 @@ class Call implements Tickable {
   /** What proves us to one host is not told to another. */
   #headers(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
     if (this.#target.origin === this.#outgoing.target.origin) return headers
-    const { Authorization: _, ...rest } = headers
+    const { Authorization: _, [RELAY_HEADER]: __, ...rest } = headers
     return rest
   }
 

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Message } from '../core/message.ts'
+import { memoryOf, type Message } from '../core/message.ts'
+import { RELAY_HEADER } from '../core/hub-proofs.ts'
 import type { Clock, RandomBytes } from '../core/ports.ts'
 import type { Registration } from '../core/registry.ts'
 import { topicToBytes, type Topic } from '../core/topic.ts'
 import type { Checker } from '../protocol/lonelyps/authorization.ts'
-import { claims } from '../protocol/lonelyps/claims.ts'
+import { claims, type Claim } from '../protocol/lonelyps/claims.ts'
 import type { Prover } from '../protocol/lonelyps/prover.ts'
 import { encodeReceivePrefix, reprDigest as reprDigestOf } from '../protocol/lonelyps/requests.ts'
 import { parseReceiveAnswer } from '../protocol/lonelyps/responses.ts'
@@ -33,6 +34,22 @@ const IDENTIFIER_BYTES = 8
 const AT_ONCE = 64
 const NO_TRACING = Buffer.alloc(0)
 
+/** One delivery, as its publisher waits for it. */
+interface Tally {
+  readonly batch: Batch
+  /** Its turn has come. */
+  begun: boolean
+}
+
+/** The deliveries to one registration that have not ended. */
+interface Row {
+  bytes: number
+  /** Calls that are late and go on, of each topic that has any. */
+  readonly late: Map<Topic, number>
+  /** Those whose publisher still waits. */
+  readonly uncounted: Set<Tally>
+}
+
 /** What all deliveries of one message have in common. */
 interface Form {
   readonly topic: Buffer
@@ -53,6 +70,8 @@ export function createDeliveries(parts: {
   share: number
   prover: Prover
   checker: Checker
+  /** Proves to another hub that we are one: for what goes to urls of hubs. */
+  proveHub?: ((claim: Claim) => Promise<string | undefined>) | undefined
   clock: Clock
   randomBytes: RandomBytes
   /** Whether a registration still stands. */
@@ -65,11 +84,11 @@ export function createDeliveries(parts: {
   readonly open: number
   idle(): Promise<void>
 } {
-  const { caller, lanes, batches, share, prover, checker, clock, randomBytes, isThere, events } = parts
+  const { caller, lanes, batches, share, prover, checker, proveHub, clock, randomBytes, isThere, events } = parts
   const targets = new WeakMap<Registration, Target | string>()
   const forms = new WeakMap<Message, Form>()
-  /** Bytes that wait for each registration. */
-  const held = new Map<number, number>()
+  /** What waits for each registration that anything waits for. */
+  const rows = new Map<number, Row>()
   let starting: (() => void)[] = []
   /** Those of them that have begun. */
   let begun = 0
@@ -118,33 +137,60 @@ export function createDeliveries(parts: {
     const refuse = (why: string): void => settle(registration, message.topic, { type: 'failed', why }, began)
     const target = targetOf(registration)
     if (typeof target === 'string') return refuse(target)
-    const before = held.get(registration.id) ?? 0
-    const bytes = before + message.body.length + DELIVERY_BYTES
-    if (before > 0 && bytes > share) return refuse('too much waits for this url')
+    const row = rows.get(registration.id)
+    const bytes = memoryOf(message) + DELIVERY_BYTES
+    if (row !== undefined && row.bytes + bytes > share) return refuse('too much waits for this url')
     const batch = batches.of(message, target.origin)
     if (typeof batch === 'string') return refuse(batch)
     batch.begin(target.origin)
     open++
-    held.set(registration.id, bytes)
-    const run = (next: () => void): void => soon(() => void send(registration, target, batch, began, next))
+    const own = row ?? { bytes: 0, late: new Map(), uncounted: new Set() }
+    if (row === undefined) rows.set(registration.id, own)
+    own.bytes += bytes
+    const tally: Tally = { batch, begun: false }
+    own.uncounted.add(tally)
+    const run = (next: () => void): void => {
+      tally.begun = true
+      soon(() => void send(registration, target, own, tally, began, next))
+    }
     // Whichever of a hub's registrations a message goes by, its topic has one order there.
-    if (lanes.enter(message.topic, isHubUrl(registration.url) ? registration.url : registration.id, run)) return
-    batch.count(0)
+    if (lanes.enter(message.topic, isHubUrl(registration.url) ? registration.url : registration.id, run)) {
+      if (!tally.begun && own.late.has(message.topic)) count(own, tally, 0)
+      return
+    }
+    count(own, tally, 0)
     refuse('too many messages wait for this url')
     ended(registration, target, batch)
   }
 
-  async function send(registration: Registration, target: Target, batch: Batch, began: number, next: () => void): Promise<void> {
-    let counted = false
-    const count = (receivers: number): void => {
-      if (counted) return
-      counted = true
-      batch.count(receivers)
+  function count(row: Row, tally: Tally, receivers: number): void {
+    if (row.uncounted.delete(tally)) tally.batch.count(receivers)
+  }
+
+  function lessLate({ late }: Row, topic: Topic): void {
+    const left = (late.get(topic) as number) - 1
+    if (left > 0) late.set(topic, left)
+    else late.delete(topic)
+  }
+
+  async function send(registration: Registration, target: Target, row: Row, tally: Tally, began: number, next: () => void): Promise<void> {
+    const { batch } = tally
+    const { topic } = batch.message
+    let isLate = false
+    const late = (): void => {
+      if (isLate) return
+      isLate = true
+      row.late.set(topic, (row.late.get(topic) ?? 0) + 1)
+      count(row, tally, 0)
       next()
+      // Whoever published what waits behind one that hangs is not kept waiting as long: it does not count then.
+      for (const one of row.uncounted) if (!one.begun && one.batch.message.topic === topic) count(row, one, 0)
     }
-    const outcome = await attempt(registration, target, batch.message, () => count(0)).catch((error: Error): Outcome => ({ type: 'failed', why: error.message }))
+    const outcome = await attempt(registration, target, batch.message, late).catch((error: Error): Outcome => ({ type: 'failed', why: error.message }))
+    if (isLate) lessLate(row, topic)
     settle(registration, batch.message.topic, outcome, began)
-    count(outcome.type === 'confirmed' ? outcome.receivers : 0)
+    count(row, tally, outcome.type === 'confirmed' ? outcome.receivers : 0)
+    next()
     ended(registration, target, batch)
   }
 
@@ -154,11 +200,14 @@ export function createDeliveries(parts: {
     const { topic, sha512, reprDigest } = formOf(message)
     const identifier = randomBytes(IDENTIFIER_BYTES)
     const length = message.large?.size ?? message.body.length
-    const authorization = prover(claims.receive({ url: target.signed, topic, identifier, sha512, tracing: NO_TRACING }))
+    const claim = claims.receive({ url: target.signed, topic, identifier, sha512, tracing: NO_TRACING })
+    const authorization = prover(claim)
+    const relay = proveHub !== undefined && isHubUrl(registration.url) ? await proveHub(claim) : undefined
     const headers = {
       'Content-Type': 'application/octet-stream',
       'Repr-Digest': reprDigest,
       ...(authorization !== undefined && { Authorization: authorization }),
+      ...(relay !== undefined && { [RELAY_HEADER]: relay }),
     }
     const prefix = encodeReceivePrefix({ tracing: NO_TRACING, topic, identifier, length: BigInt(length) })
     const outgoing = { target, headers, parts: [prefix, message.body], ...(message.large !== undefined && { large: message.large }) }
@@ -180,9 +229,9 @@ export function createDeliveries(parts: {
   }
 
   function ended({ id }: Registration, { origin }: Target, batch: Batch): void {
-    const left = (held.get(id) as number) - batch.message.body.length - DELIVERY_BYTES
-    if (left > 0) held.set(id, left)
-    else held.delete(id)
+    const row = rows.get(id) as Row
+    row.bytes -= memoryOf(batch.message) + DELIVERY_BYTES
+    if (row.bytes === 0) rows.delete(id)
     batch.end(origin)
     if (--open > 0) return
     for (const tell of toldIdle) tell()

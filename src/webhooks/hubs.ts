@@ -11,6 +11,8 @@ export function isHubUrl(url: string): boolean {
 
 /** Registrations that hubs made for their sockets. Our own are not called: those sockets are reached in memory. */
 export interface HubRegistrations {
+  /** How many registrations of other hubs there are. */
+  readonly size: number
   /** What is left of the changes without our own registrations. To be called with every change. */
   withoutOwn(changes: readonly RegistryChange[]): readonly RegistryChange[]
   /** Whether it is the registration of a hub that gets the message by another one: a hub gets it once, however many match (Q6). */
@@ -24,6 +26,7 @@ export function createHubRegistrations(own: string | undefined): HubRegistration
   const given = new WeakMap<Message, Set<string>>()
 
   return {
+    get size() { return hubs.size },
     withoutOwn(changes) {
       let ours = 0
       for (const change of changes) {

@@ -4,6 +4,7 @@ import type { Registration, Registry } from '../core/registry.ts'
 import type { Topic } from '../core/topic.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
 import type { Checker, Scheme } from '../protocol/lonelyps/authorization.ts'
+import type { Claim } from '../protocol/lonelyps/claims.ts'
 import { createProver } from '../protocol/lonelyps/prover.ts'
 import { createBatches } from './batches.ts'
 import { createCaller, type CallTimes } from './caller.ts'
@@ -29,6 +30,8 @@ export interface WebhooksOptions {
   /** How we prove ourselves to subscribers, and they to us. */
   readonly toSubscribers: Scheme
   readonly checker: Checker
+  /** How we prove to another hub that we are one on the same registry: the value of `Waystation-Relay`. */
+  readonly proveHub?: (claim: Claim) => Promise<string | undefined>
   readonly policy: NoticePolicy
   readonly events: {
     /** A delivery or a notice was in vain. */
@@ -41,6 +44,8 @@ export interface WebhooksOptions {
 
 /** Subscribers that keep no connection open: their urls get the messages as lonelyps receive webhooks. */
 export interface Webhooks extends Transport, Confirmations {
+  /** Registrations that count for the bound of this url: those of hubs are apart, or their sockets would take everybody's room. */
+  registrations(url: string): number
   gauges(): { registrations: number; running: number; waiting: number }
 }
 
@@ -63,6 +68,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   })
   const deliveries = createDeliveries({
     caller, lanes, batches, prover, checker, clock, randomBytes,
+    proveHub: options.proveHub,
     share: limits.maxWebhookBytes / SHARES,
     // A hub that wants a message no more by one registration may want it by another, which was passed over for this one.
     isThere: ({ id, url }) => (index.has(id) && !leaving.has(id)) || isHubUrl(url),
@@ -139,6 +145,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   return {
     name: NAME,
     confirmed: batches.confirmed,
+    registrations: (url) => (isHubUrl(url) ? hubs.size : index.size - hubs.size),
     gauges: () => ({ registrations: index.size, running: slots.running, waiting: slots.waiting + lanes.waiting }),
     async start(hub: HubPort) {
       leave = hub.joinAll(subscriber)

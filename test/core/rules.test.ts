@@ -46,6 +46,7 @@ for (const verb of ['publish', 'subscribe'] as const) {
     assert.deepEqual(may(STRANGER), [true, false, false, true])
     assert.deepEqual(may(NEIGHBOUR), [true, true, false, true])
     assert.deepEqual(may(OURSELVES), [true, true, true, true])
+    assert.deepEqual(may({ kind: 'hub', local: false, address: '192.0.2.1' }), [true, true, true, true], 'the rules of the hub that it comes from have judged')
     const other = verb === 'publish' ? 'subscribe' : 'publish'
     assert.equal(rules.may(other, topicFromText('nobody'), STRANGER), true)
   })

@@ -31,6 +31,17 @@ test('every byte string is a topic and comes back as it was', () => {
   }
 })
 
+test('bytes that are no UTF-8 are kept one by one, however many', () => {
+  const byOne = (bytes: Buffer): string => [...bytes].map((byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join('')
+  const long = Buffer.from(Array.from({ length: 65_535 }, (_, i) => i % 256))
+  for (const bytes of [long, long.subarray(1), Buffer.alloc(65_535, 0xff), ...byteStrings()]) {
+    if (isUtf8(bytes)) continue
+    const topic = topicFromBytes(bytes)
+    assert.ok(topic === byOne(bytes), bytes.toString('hex', 0, 100))
+    assert.ok(topicToBytes(topic).equals(bytes))
+  }
+})
+
 test('two topics are the same only if their bytes are', () => {
   const seen = new Map<string, Buffer>()
   for (const bytes of byteStrings()) {

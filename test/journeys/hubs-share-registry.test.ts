@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { suite, test, type TestContext } from 'node:test'
-import type { WaystationServer } from '../../src/index.ts'
+import type { Config, WaystationServer } from '../../src/index.ts'
 import { temporaryFolder } from '../support/certificates.ts'
 import { until } from '../support/events.ts'
 import { startHubProcess } from '../support/hub.ts'
@@ -32,10 +32,10 @@ async function freePort(): Promise<number> {
   return port
 }
 
-async function startHub(t: TestContext, database: string, port?: number): Promise<WaystationServer & { port: number; url: string }> {
+async function startHub(t: TestContext, database: string, port?: number, config: Config = {}): Promise<WaystationServer & { port: number; url: string }> {
   const own = port ?? await freePort()
   return startServer(t, {
-    ...schemes('hmac', 'hmac'), addr: `127.0.0.1:${own}`, publicUrl: `http://127.0.0.1:${own}`, database, dataDir: temporaryFolder(t), allowPrivate: true,
+    ...schemes('hmac', 'hmac'), addr: `127.0.0.1:${own}`, publicUrl: `http://127.0.0.1:${own}`, database, dataDir: temporaryFolder(t), allowPrivate: true, ...config,
   })
 }
 
@@ -86,6 +86,42 @@ suite('hubs that share a registry', () => {
     // The other way round, the hub that has the sockets needs nobody's help.
     assert.equal((await createClient(there.port, 'hmac').notify('no', 'x')).subscribers, 1)
     assert.equal(await take(one as SocketClient), 'x')
+  })
+
+  for (const publish of ['signed', 'nobody'] as const) {
+    test(`a rule is asked where a message is published, and not by the hub that it goes on to: ${publish}`, async (t) => {
+      const database = join(temporaryFolder(t), 'shared.db')
+      const here = await startHub(t, database, undefined, { rules: [{ topics: '*', publish: 'signed' }] })
+      const there = await startHub(t, database, undefined, { rules: [{ topics: '*', publish }] })
+      const client = await connectSocket(t, there.port, { scheme: 'hmac' })
+      await subscribe(client, 'exact', 'news')
+      await publishUntilHeard(here.port, 'news', 1)
+      assert.equal((await createClient(here.port, 'hmac').notify('news', 'ruled')).subscribers, 1)
+      await takeUntil(client, 'ruled')
+    })
+  }
+
+  test('what is published at another hub after the confirmation arrives', async (t) => {
+    const database = join(temporaryFolder(t), 'shared.db')
+    const [here, there] = [await startHub(t, database), await startHub(t, database)]
+    const counts: (number | undefined)[] = []
+    for (let i = 0; i < 10; i++) {
+      await subscribe(await connectSocket(t, there.port, { scheme: 'hmac' }), 'exact', `news/${i}`)
+      counts.push((await createClient(here.port, 'hmac').notify(`news/${i}`, 'x')).subscribers)
+    }
+    // The other hub looks every 50 ms; a machine that is very busy may keep it from that now and then.
+    assert.ok(counts.filter((count) => count === 1).length >= 5, String(counts))
+  })
+
+  test('a subscription that waits for other hubs to hear of it keeps those after it from nothing', async (t) => {
+    const database = join(temporaryFolder(t), 'shared.db')
+    const hub = await startHub(t, database)
+    const client = await connectSocket(t, hub.port, { scheme: 'hmac' })
+    const began = performance.now()
+    for (let i = 0; i < 40; i++) client.subscribe('exact', `many/${i}`)
+    for (let i = 0; i < 40; i++) assert.equal((await client.next('confirm_subscribe_exact')).topic.toString(), `many/${i}`)
+    const took = performance.now() - began
+    assert.ok(took >= 100 && took < 3_000, `${took} ms`)
   })
 
   test('a hub that is alone on its registry reaches its own sockets in memory', async (t) => {

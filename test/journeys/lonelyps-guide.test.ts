@@ -37,12 +37,12 @@ test('the guide to lonelyps works as it is written: setup, serve, and programs t
 })
 
 test('the guide states the options of a WebSocket as they are', () => {
-  const { socket, connectTimeout, retries, reconnects } = settingsOf({ broadcasters: ['ws://127.0.0.1:3003'] })
+  const { socket, connectTimeout, answerTimeout, retries, reconnects } = settingsOf({ broadcasters: ['ws://127.0.0.1:3003'] })
   const { offer } = socket
   const defaults = {
     'websocket.headers': `'${socket.headers}'`, 'websocket.maxMessageSize': socket.maxMessageSize, 'websocket.compression': offer.zstd, 'websocket.training': offer.training,
     'websocket.dictionaries': '{}', 'websocket.initialDictionary': offer.initialDictionary, 'websocket.maxWindow': `${socket.maxWindow / 1_048_576} MiB`,
-    'timeouts.connect': connectTimeout, 'timeouts.ping': socket.pingAfter, 'timeouts.pong': socket.pongTimeout, 'timeouts.close': socket.closeTimeout, 'timeouts.stable': socket.stableAfter,
+    'timeouts.connect': connectTimeout, 'timeouts.answer': answerTimeout, 'timeouts.ping': socket.pingAfter, 'timeouts.pong': socket.pongTimeout, 'timeouts.close': socket.closeTimeout, 'timeouts.stable': socket.stableAfter,
     'bounds.notifies': socket.notifies, 'bounds.notifyBytes': `${socket.notifyBytes / 1_048_576} MiB`,
   }
   const rows = [...readFileSync(GUIDE, 'utf8').matchAll(/^\| `((?:websocket|timeouts|bounds)\.\w+)` \| `?([^|`]+)`? \|/gm)].map(([, name, value]) => [name, value?.trim()])

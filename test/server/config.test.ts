@@ -51,11 +51,13 @@ test('what is stated as undefined is not stated', () => {
   assert.deepEqual([options.addr, from.addr], [':1', 'options'])
 })
 
-test('every option can be stated in the environment by its own name', () => {
+test('every option can be stated in the environment by its own name', (t) => {
+  const dictionary = join(temporaryFolder(t), 'orders.dict')
+  writeFileSync(dictionary, 'what many orders have in common')
   const texts: Record<string, string> = { text: 'x', texts: 'x,y', switch: 'off', bytes: '1GiB', time: '1h', count: '100000', rules: '[]', choice: 'debug', secret: 'x' }
   const special: Record<string, string> = {
     addr: '127.0.0.1:1', origin: '*', trustedProxies: '10.0.0.0/8', pingInterval: '30m',
-    toBroadcastersAuth: 'token', toSubscribersAuth: 'token', secretsFile: '', allowWebhooks: '10.0.0.1', publicUrl: 'http://x', compressionDictionaries: '2:3:orders.dict',
+    toBroadcastersAuth: 'token', toSubscribersAuth: 'token', secretsFile: '', allowWebhooks: '10.0.0.1', publicUrl: 'http://x', compressionDictionaries: `2:3:${dictionary}`,
   }
   const names = Object.keys(OPTIONS) as OptionName[]
   const env = Object.fromEntries(names.map((name) => [`WAYSTATION_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`, special[name] ?? texts[OPTIONS[name].kind]]))

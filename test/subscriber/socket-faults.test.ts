@@ -64,7 +64,12 @@ const FAULTS: [string, RegExp, (line: Line) => void][] = [
   ['a preset that nobody knows', /preset dictionary is not known/, (line) => line.say({ ...preset, compressor: 77 })],
   ['a dictionary with the id of a preset', /id of the presets/, (line) => line.say(custom(hello, 65_535))],
   ['a dictionary that is damaged', /cannot be used/, (line) => line.say(custom(Buffer.concat([Buffer.from('37a430ec', 'hex'), Buffer.alloc(100, 255)])))],
-  ['a dictionary of more than 4 MiB', /too large/, (line) => line.say(custom(Buffer.alloc(4_194_304)))],
+  ['a dictionary of more than 1 MiB', /a dictionary of 1048577 bytes is too large/, (line) => line.say(custom(Buffer.alloc(1_048_577)))],
+  ['a fourth dictionary', /more than 3 dictionaries/, (line) => [0, 1, 2, 3].forEach((i) => line.say(custom(hello, 65_536 + i)))],
+  ['a level that zstd has not', /has level 23/, (line) => line.say({ ...preset, level: 23 })],
+  ['a message with too many empty parts', /too many parts of a message are empty/, (line) => {
+    line.deliver('a', [...Array.from({ length: 17 }, () => NONE), hello])
+  }],
   ['DISABLE of what is not there', /not there/, (line) => line.say({ type: 'disable_zstd_custom', compressor: 65_536 })],
   ['a message compressed with what was not enabled', /not enabled/, (line) => line.deliver('a', [hello], { compressor: 1 })],
   ['a message that is no zstd', /cannot be decompressed/, (line) => {

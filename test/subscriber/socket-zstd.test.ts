@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { compress, decompress } from '../../src/protocol/lonelyps/zstd.ts'
+import { compress, compressLater, decompress } from '../../src/protocol/lonelyps/zstd.ts'
 import type { Notify } from '../../src/protocol/lonelyps/stateful/messages.ts'
+import { bodyOf } from '../../src/subscriber/publisher.ts'
+import { send } from '../../src/subscriber/socket/sending.ts'
+import type { Session } from '../../src/subscriber/socket/session.ts'
 import { acknowledged, openFakeBroadcaster, openSocketSubscriber, sha512, streamOf, type Line } from '../support/lonelyps-broadcaster.ts'
 import { nextOf } from '../support/subscriber.ts'
 
@@ -18,7 +21,7 @@ async function heard(line: Line): Promise<void> {
 }
 
 async function open(t: Parameters<typeof openFakeBroadcaster>[0], options: Parameters<typeof openSocketSubscriber>[2] = {}) {
-  const fake = await openFakeBroadcaster(t, { pair })
+  const fake = await openFakeBroadcaster(t, { pair: options.pair ?? pair })
   const one = await openSocketSubscriber(t, fake, { pair, retries: 1, ...options })
   const feed = one.subscribe('a')
   await feed.ready
@@ -80,6 +83,87 @@ test('what is compressed comes as it was: small, in parts, on disk, with diction
   for (const bytes of [...plain, ...plain, words]) assert.ok((await (await nextOf(feed)).bytes()).equals(bytes))
   const marks = await acknowledged(line, parts + 1)
   assert.deepEqual(marks, [...Array(parts / 2).fill([0, 'last']).flat(), 'last'])
+})
+
+test('a message that zstd makes longer arrives, of whatever size, with a dictionary and without', async (t) => {
+  const { feed, line } = await open(t)
+  line.say({ type: 'enable_zstd_preset', compressor: 1, ...about })
+  line.say({ type: 'enable_zstd_custom', compressor: 65_536, ...about, sha512: sha512(words), body: words })
+  for (const size of [0, 1, 40, 65_530, 65_536, 65_537, 200_000]) {
+    for (const [compressor, dictionary] of [[1, undefined], [65_536, words]] as const) {
+      const plain = randomBytes(size)
+      const packed = compress(plain, 3, dictionary)
+      assert.ok(packed.length > size)
+      line.deliver('a', [packed], { compressor, decompressedLength: BigInt(size) })
+      assert.ok((await (await nextOf(feed)).bytes()).equals(plain))
+    }
+  }
+})
+
+test('the level that is announced is used up to 9', async (t) => {
+  // A level below zero cannot be signed (section 3.4).
+  const { one, line } = await open(t, { pair: ['none', 'none'] })
+  const sent = async (plain: Buffer): Promise<Buffer> => {
+    const count = one.notify('a', plain)
+    const message: Notify = await line.next('notify')
+    line.confirmNotify(message, 1, plain)
+    await count
+    return message.body
+  }
+  const text = (size: number): Buffer => Buffer.from(Array.from({ length: size }, (_, i) => `${(i * 7919) % 8_191} `).join('').slice(0, size))
+  const levels = [[-30_000, -30_000], [3, 3], [9, 9], [10, 9], [22, 9]] as const
+  for (const [level, used] of levels) {
+    line.say({ type: 'enable_zstd_preset', compressor: 1, ...about, level })
+    await heard(line)
+    assert.deepEqual(await sent(text(10_000)), compress(text(10_000), used))
+    assert.deepEqual(await sent(text(100_000)), await compressLater(text(100_000), used))
+    line.say({ type: 'disable_zstd_custom', compressor: 1 })
+  }
+})
+
+test('bodies above 16 KiB, and all with a dictionary above 128 KiB, are compressed off the event loop', async () => {
+  for (const [size, dictionary, isAtOnce] of [[16_384, undefined, true], [16_385, undefined, false], [100, 131_072, true], [100, 131_073, false]] as const) {
+    const whole = Buffer.alloc(size, words)
+    const compressor = { id: 1, level: 3, dictionary: dictionary === undefined ? undefined : Buffer.alloc(dictionary, words), minSize: 0, maxSize: ALL }
+    const asked: Buffer[] = []
+    const session = {
+      over: new AbortController().signal,
+      compressors: { choose: () => compressor },
+      prove: () => undefined,
+      encode: () => Buffer.alloc(10),
+      ask: (_: Buffer, body: Buffer) => asked.push(body),
+      room: () => undefined,
+    } as unknown as Session
+    const message = { topic: words, body: bodyOf(whole), sha512: sha512(whole), identifier: words.subarray(0, 4), confirmed() {} }
+    const sent = send(session, message, 1_000_000)
+    assert.equal(asked.length, isAtOnce ? 1 : 0)
+    await sent
+    assert.deepEqual(decompress(asked[0] as Buffer, size, 0, compressor.dictionary), whole)
+  }
+})
+
+test('dictionaries come and go, but those that waiting messages need are counted, and past 8 MiB the connection ends', async (t) => {
+  const { one, feed, line } = await open(t, { bounds: { waiting: 1 } })
+  const dictionary = Buffer.alloc(1_048_576, words)
+  const about65 = { ...about, sha512: sha512(dictionary), body: dictionary }
+  const packed = compress(words, 3, dictionary)
+  const turn = (compressor: number): void => {
+    line.say({ type: 'enable_zstd_custom', compressor, ...about65 })
+    line.deliver('a', [packed], { compressor, decompressedLength: BigInt(words.length) })
+    line.say({ type: 'disable_zstd_custom', compressor })
+  }
+  for (let i = 0; i < 20; i++) {
+    turn(65_536 + i)
+    assert.ok((await (await nextOf(feed)).bytes()).equals(words))
+  }
+  for (let i = 0; i < 12; i++) turn(70_000 + i)
+  assert.equal((await line.closed).code, 1000)
+  const detail = 'dictionaries have more than 8388608 bytes together, with those that are still needed'
+  const rejected = (async () => {
+    for (;;) await nextOf(feed)
+  })()
+  await assert.rejects(rejected, { code: 'unreachable', detail })
+  assert.deepEqual(one.gauges(), { waiting: 0, bytes: 0, spoolBytes: 0 })
 })
 
 test('a large message is compressed and goes in parts, signed and confirmed as sent', async (t) => {

@@ -87,8 +87,8 @@ export async function openWorld(t: TestContext, options: WorldOptions): Promise<
     fromSubscribers: checker(toBroadcasters), fromBroadcasters: checker(toSubscribers),
     answers: { toSubscribers, toBroadcasters },
     letsIn: { subscribers: toBroadcasters.type === 'none' ? 'anyone' : 'signed', broadcasters: toSubscribers.type === 'none' ? 'anyone' : 'signed' },
-    registrations: () => webhooks.gauges().registrations,
-    refusesUrl: () => undefined, publicUrl: options.publicUrl ?? '',
+    registrations: webhooks.registrations,
+    refusesUrl: () => undefined, publicUrl: options.publicUrl ?? '', hubs: undefined,
     failed: (error) => failures.push(error),
     sockets: {
       origins: createOrigins([]), admit: () => nothing, random: realRandom,

@@ -8,6 +8,7 @@ export interface RegistryStore {
   readonly notices: Map<number, Notice & { lock?: string; lockedUntil?: number }>
   /** By the signature in Base64, until when. */
   readonly signatures: Map<string, number>
+  secret?: Uint8Array
   readonly listeners: Set<(changes: readonly RegistryChange[]) => void>
   last: number
   claims: number
@@ -105,6 +106,7 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
       if (next === undefined) store.notices.delete(id)
       else store.notices.set(id, { id, topic, ...next })
     }),
+    hubSecret: (fresh) => answer(() => (store.secret ??= Uint8Array.from(fresh))),
     async close() {
       closed = true
       if (own !== undefined) store.listeners.delete(own)

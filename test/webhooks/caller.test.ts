@@ -52,7 +52,7 @@ async function serveRaw(t: TestContext, connected: (socket: Socket, nth: number)
   return listen(t, server)
 }
 
-const to = (url: string, more: Partial<Outgoing> = {}): Outgoing => ({ target: parseTarget(url) as Target, headers: { Authorization: 'secret' }, parts: [Buffer.from('hello')], ...more })
+const to = (url: string, more: Partial<Outgoing> = {}): Outgoing => ({ target: parseTarget(url) as Target, headers: { Authorization: 'secret', 'Waystation-Relay': 'proof' }, parts: [Buffer.from('hello')], ...more })
 const text = (answer: Answer): string => ('failure' in answer ? `failed: ${answer.failure}` : `${answer.status} ${answer.body.toString()}`)
 
 /** A connection serves again only a turn after its answer. */
@@ -89,17 +89,17 @@ test('a body of many parts that is too long to be joined goes out whole', async 
 for (const status of [307, 308]) {
   test(`a ${status} is followed with method and body, and proves nothing to another origin`, async (t) => {
     const { caller } = openCaller(t)
-    const seen: (string | undefined)[] = []
+    const seen: unknown[] = []
     const end = await serve(t, async (request, response) => {
-      seen.push(request.headers.authorization)
+      seen.push([request.headers.authorization, request.headers['waystation-relay']])
       response.end(`${request.method} ${request.headers.host} ${(await request.toArray()).join('')}`)
     })
     const start = await serve(t, (request, response) => {
-      seen.push(request.headers.authorization)
+      seen.push([request.headers.authorization, request.headers['waystation-relay']])
       response.writeHead(status, { Location: request.url === '/1' ? '/2' : `${end}/3` }).end('moved')
     })
     assert.equal(text(await caller.call(to(`${start}/1`))), `200 POST ${end.slice(7)} hello`)
-    assert.deepEqual(seen, ['secret', 'secret', undefined])
+    assert.deepEqual(seen, [['secret', 'proof'], ['secret', 'proof'], [undefined, undefined]])
   })
 }
 

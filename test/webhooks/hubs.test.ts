@@ -121,6 +121,16 @@ test('a hub that wants nothing of a registration any more loses it, though it ge
   assert.deepEqual(failures, [])
 })
 
+test('registrations of hubs are counted apart from all others, so that neither can use up the room of the other', async (t) => {
+  const { register, webhooks, store, registry } = await open(t, `http://own.example${PATH}`)
+  for (let i = 0; i < 5; i++) await register(`http://hub.example${PATH}`, 'exact', `t${i}`)
+  for (let i = 0; i < 3; i++) await register('http://receiver.example/receive', 'glob', `t${i}`)
+  await register(`http://own.example${PATH}`, 'exact', 't')
+  assert.deepEqual([webhooks.registrations('http://receiver.example/other'), webhooks.registrations(`http://another.example${PATH}`)], [3, 5])
+  for (const { id } of [...store.rows.values()].filter(({ url }) => url.includes('hub.example')).slice(2)) await registry.removeId(id)
+  assert.deepEqual([webhooks.registrations('http://receiver.example/other'), webhooks.registrations(`http://another.example${PATH}`)], [3, 2])
+})
+
 test('a url is that of a hub by the end of its path', () => {
   for (const url of [`http://a${PATH}`, `https://a:1/b/c${PATH}`, `HTTP://a${PATH}?x=1`, `http://a${PATH}#x`]) assert.ok(isHubUrl(url), url)
   for (const url of [`http://a${PATH}/`, `http://a/?${PATH}`, `http://a/#${PATH}`, 'http://a/v1/missed_for_websockets', `ftp://a${PATH}`, PATH, '']) assert.ok(!isHubUrl(url), url)

@@ -158,6 +158,22 @@ test('a subscriber that answers after the read timeout is not counted, and is to
   assert.deepEqual(receiver.missed.taken(), [])
 })
 
+test('what waits behind a call that is late is not waited for: its publishers are answered at once, and it comes all the same', async (t) => {
+  const { client, metric } = await open(t, { webhookReadTimeout: 400, webhookTotalTimeout: 60_000 })
+  const receiver = await openReceiver(t, { manual: true })
+  await client.subscribe('exact', receiver.url(), 'a')
+  const began = performance.now()
+  const behind = await Promise.all(Array.from({ length: 50 }, (_, i) => client.notify('a', `${i}`)))
+  // One after the other they would take 20 s.
+  assert.ok(performance.now() - began < 10_000)
+  assert.deepEqual(behind.map(({ subscribers }) => subscribers), Array.from({ length: 50 }, () => 0))
+  for (let i = 0; i < 50; i++) (await receiver.inbox.next()).confirm()
+  await until(async () => (await metric('waystation_webhooks')) === 0, 'nothing runs')
+  const counted = client.notify('a', 'after')
+  ;(await receiver.inbox.next()).confirm()
+  assert.equal((await counted).subscribers, 1, 'it counts again')
+})
+
 test('no redirect leads to an address that is refused', async (t) => {
   const { client } = await open(t, { allowPrivate: false, allowWebhooks: ['127.0.0.2'] })
   const inside = await serve(t, () => assert.fail('the inside was reached'))

@@ -5,8 +5,11 @@
 export interface FrameWalk {
   /** Whether the whole frame has been seen. */
   readonly ended: boolean
-  /** How many of the bytes that come next belong to the frame; `undefined` when it is none. */
-  take(chunk: Buffer): number | undefined
+  /**
+   * How many of the bytes that come next belong to the frame; `undefined` when it is none.
+   * @param mostBlocks after which it stops, though more belong to it: each costs a little time
+   */
+  take(chunk: Buffer, mostBlocks?: number): number | undefined
 }
 
 const MAGIC = 0xfd2fb528
@@ -26,6 +29,7 @@ export function createFrameWalk(): FrameWalk {
   let last = false
   let checksum = 0
   let ended = false
+  let blocks = 0
 
   /** A whole header has come. False when the frame is none. */
   function understand(): boolean {
@@ -38,6 +42,7 @@ export function createFrameWalk(): FrameWalk {
       wanted = BLOCK_HEADER
       return true
     }
+    blocks++
     const block = header.readUIntLE(0, BLOCK_HEADER)
     const kind = (block >> 1) & 3
     last = (block & 1) === 1
@@ -49,9 +54,10 @@ export function createFrameWalk(): FrameWalk {
     get ended() {
       return ended
     },
-    take(chunk) {
+    take(chunk, mostBlocks = Infinity) {
       let at = 0
-      while (at < chunk.length && !ended) {
+      const most = blocks + mostBlocks
+      while (at < chunk.length && !ended && blocks < most) {
         if (skip > 0) {
           const step = Math.min(skip, chunk.length - at)
           at += step

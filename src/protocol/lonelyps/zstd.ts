@@ -15,6 +15,8 @@ const NONE = Buffer.alloc(0)
 const LARGEST_PIECE = 1_048_576
 const SMALLEST_PIECE = 64
 const STREAM_PIECE = 131_072
+/** An honest frame of 128 MiB has so many blocks. One that has more is long in counting. */
+const MANY_BLOCKS = 1_024
 const SMALLEST_WINDOW_LOG = 10
 const LARGEST_WINDOW_LOG = 31
 
@@ -52,7 +54,8 @@ export function decompress(bytes: Buffer, size: number, maxWindow: number, dicti
 
 /** The same off the event loop; never rejects. The bytes must not be changed meanwhile. */
 export function decompressLater(bytes: Buffer, size: number, maxWindow: number, dictionary?: Buffer): Promise<Buffer | undefined> {
-  const frame = firstFrame(bytes)
+  const frame = firstFrame(bytes, MANY_BLOCKS)
+  if (frame === 'many blocks') return inPieces(bytes, size, maxWindow, dictionary)
   if (frame === undefined) return Promise.resolve(undefined)
   return new Promise((resolve) => {
     try {
@@ -124,10 +127,37 @@ function windowLog(maxWindow: number): number {
   return Math.min(LARGEST_WINDOW_LOG, Math.max(SMALLEST_WINDOW_LOG, Math.floor(Math.log2(maxWindow))))
 }
 
-function firstFrame(bytes: Buffer): Buffer | undefined {
+/** Piece by piece: the event loop, which counts the blocks, does other things in between. */
+async function inPieces(bytes: Buffer, size: number, maxWindow: number, dictionary: Buffer | undefined): Promise<Buffer | undefined> {
+  const plain: Buffer[] = []
+  let have = 0
+  try {
+    const stream = decompressing(maxWindow, dictionary)
+    let at = 0
+    const feed = (): void => {
+      if (at >= bytes.length) return void stream.end()
+      stream.write(bytes.subarray(at, at += STREAM_PIECE), (error) => (error ? undefined : feed()))
+    }
+    feed()
+    for await (const piece of stream) {
+      have += (piece as Buffer).length
+      if (have > size) return undefined
+      plain.push(piece as Buffer)
+    }
+  } catch {
+    return undefined
+  }
+  return exactly(size, Buffer.concat(plain, have))
+}
+
+function firstFrame(bytes: Buffer): Buffer | undefined
+function firstFrame(bytes: Buffer, mostBlocks: number): Buffer | 'many blocks' | undefined
+function firstFrame(bytes: Buffer, mostBlocks = Infinity): Buffer | 'many blocks' | undefined {
   const walk = createFrameWalk()
-  const size = walk.take(bytes)
-  return size === undefined || !walk.ended ? undefined : bytes.subarray(0, size)
+  const size = walk.take(bytes, mostBlocks)
+  if (size === undefined) return undefined
+  if (walk.ended) return bytes.subarray(0, size)
+  return size === bytes.length ? undefined : 'many blocks'
 }
 
 function exactly(size: number, plain: Buffer): Buffer | undefined {

@@ -13,6 +13,7 @@ export type Call =
   | { readonly do: 'postpone'; readonly notice: Notice }
   | { readonly do: 'claim'; readonly lock: string; readonly now: number; readonly lockMs: number; readonly most: number }
   | { readonly do: 'settle'; readonly id: number; readonly lock: string; readonly next: Pick<Notice, 'attempts' | 'dueAt'> | undefined }
+  | { readonly do: 'hubSecret'; readonly fresh: Uint8Array }
   | { readonly do: 'close' }
 
 export type SignatureCall = Extract<Call, { do: 'remember' | 'forget' }>
@@ -30,6 +31,7 @@ export interface Answers {
   readonly postpone: undefined
   readonly claim: readonly ClaimedNotice[]
   readonly settle: undefined
+  readonly hubSecret: Uint8Array
   readonly close: undefined
 }
 

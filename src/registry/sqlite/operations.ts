@@ -13,7 +13,7 @@ export function writes(call: Call): boolean {
 
 /** Whether the call has something to write into a database that is not there yet. */
 export function needsDatabase(call: Call): boolean {
-  return call.do === 'add' || call.do === 'remember' || (call.do === 'set' && call.wanted.length > 0)
+  return call.do === 'add' || call.do === 'remember' || call.do === 'hubSecret' || (call.do === 'set' && call.wanted.length > 0)
 }
 
 /** What a call answers where there is no database. */
@@ -114,6 +114,10 @@ export function operations(database: DatabaseSync): Operations {
         if (call.next === undefined) run('DELETE FROM missed WHERE subscription_id = ? AND lock = ?', call.id, call.lock)
         else run('UPDATE missed SET attempts = ?, due_at = ?, lock = NULL, locked_until = NULL WHERE subscription_id = ? AND lock = ?', call.next.attempts, call.next.dueAt, call.id, call.lock)
         return undefined
+      }
+      case 'hubSecret': {
+        run('INSERT OR IGNORE INTO hub_secret (only, secret) VALUES (1, ?)', call.fresh)
+        return sql('SELECT secret FROM hub_secret').get()?.['secret'] as Uint8Array
       }
       default: throw new Error(`no operation ${JSON.stringify(call satisfies never)}`)
     }

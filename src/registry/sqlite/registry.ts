@@ -196,6 +196,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     // Each claim a lock of its own: one that ran out must not end the claim that came after it.
     claim: (now, lockMs, most) => ask({ do: 'claim', lock: `${name}:${++claims}`, now, lockMs, most }),
     settle: ({ id, lock }, next) => ask({ do: 'settle', id, lock, next }),
+    hubSecret: (fresh) => ask({ do: 'hubSecret', fresh }),
     close: () => (closing ??= close()),
   }
 }

@@ -76,6 +76,13 @@ export const MIGRATIONS: readonly string[] = [
     made_at INTEGER NOT NULL
   ) STRICT;
   `,
+  // How hubs on this database know each other.
+  `
+  CREATE TABLE hub_secret (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    secret BLOB NOT NULL
+  ) STRICT;
+  `,
 ]
 
 /** What of it the signatures of a database in memory need. */

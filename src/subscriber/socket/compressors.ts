@@ -4,6 +4,7 @@ import type { DisableCustom, EnableCustom, EnablePreset } from '../../protocol/l
 /** What one side may compress with once the broadcaster has announced it (lonelyps, section 4.13). */
 export interface Compressor {
   readonly id: number
+  /** To compress with: the one that was announced, or a lower one. */
   readonly level: number
   readonly dictionary: Buffer | undefined
   readonly minSize: number
@@ -13,8 +14,7 @@ export interface Compressor {
 /** The compressors of one connection. What takes something in says what is wrong with it: that ends the connection. */
 export interface Compressors {
   enablePreset(message: EnablePreset): string | undefined
-  /** @param size bytes of its frame */
-  enableCustom(message: EnableCustom, size: number): string | undefined
+  enableCustom(message: EnableCustom): string | undefined
   disable(message: DisableCustom): string | undefined
   /** For reading: whatever the size. */
   get(id: number): Compressor | undefined
@@ -33,13 +33,25 @@ export interface CompressionOffer {
 const PLAIN = 1
 export const FIRST_PRESET = 2
 export const FIRST_CUSTOM = 65_536
-/** Bytes of a frame that announces a dictionary: more than any client takes (section 4.15). */
-const MAX_ANNOUNCEMENT = 4_194_304
+/** Bytes of a dictionary that is announced: 16 times what is trained (section 4.13). */
+const LARGEST_DICTIONARY = 1_048_576
+/** Two are alive by the protocol; one more where the new one is announced before the oldest is taken back. */
+const MOST_CUSTOM = 3
+/** Bytes of those that are alive, and of those that messages still need which came before DISABLE. */
+const MOST_CUSTOM_BYTES = 8_388_608
+/** The highest that zstd has. The lowest is far below what two bytes can say. */
+const HIGHEST_LEVEL = 22
+/** A frame says nothing of its level, so ours is our own choice: above this one it costs far more than it saves. */
+const HIGHEST_USED = 9
+const LOWEST_LEVEL = 1
 const NONE = Buffer.alloc(0)
 
-export function createCompressors(offer: CompressionOffer): Compressors {
+/** @param inTurn calls back when all messages that have come so far are done with */
+export function createCompressors(offer: CompressionOffer, inTurn: (fn: () => void) => void): Compressors {
   const byId = new Map<number, Compressor>()
   let sorted: readonly Compressor[] = []
+  let customs = 0
+  let customBytes = 0
 
   function sort(): void {
     sorted = [...byId.values()].sort((a, b) => a.minSize - b.minSize)
@@ -47,8 +59,9 @@ export function createCompressors(offer: CompressionOffer): Compressors {
 
   function enable({ compressor: id, level, minSize, maxSize }: Omit<EnablePreset, 'type'>, dictionary: Buffer | undefined): string | undefined {
     if (byId.has(id)) return 'a compressor is enabled twice'
-    if (dictionary !== undefined && !isUsable(dictionary, level)) return 'a dictionary cannot be used'
-    byId.set(id, { id, level, dictionary, minSize, maxSize })
+    if (level > HIGHEST_LEVEL) return `a compressor has level ${level}, and zstd has none above ${HIGHEST_LEVEL}`
+    if (dictionary !== undefined && !isUsable(dictionary)) return 'a dictionary cannot be used'
+    byId.set(id, { id, level: Math.min(level, HIGHEST_USED), dictionary, minSize, maxSize })
     sort()
     return undefined
   }
@@ -60,16 +73,28 @@ export function createCompressors(offer: CompressionOffer): Compressors {
       if (message.compressor !== PLAIN && preset === undefined) return 'a preset dictionary is not known'
       return enable(message, preset?.bytes)
     },
-    enableCustom(message, size) {
+    enableCustom(message) {
+      const { length } = message.body
       if (!offer.zstd || !offer.training) return 'a dictionary is enabled that was not asked for'
       if (message.compressor < FIRST_CUSTOM) return 'a dictionary has an id of the presets'
-      if (size > MAX_ANNOUNCEMENT) return 'a dictionary is too large'
+      if (length > LARGEST_DICTIONARY) return `a dictionary of ${length} bytes is too large: ${LARGEST_DICTIONARY} are the most`
+      if (customs === MOST_CUSTOM) return `more than ${MOST_CUSTOM} dictionaries are enabled at once`
+      if (customBytes + length > MOST_CUSTOM_BYTES) return `dictionaries have more than ${MOST_CUSTOM_BYTES} bytes together, with those that are still needed`
       // A copy: the frame may be a part of something larger.
-      return enable(message, Buffer.from(message.body))
+      const wrong = enable(message, Buffer.from(message.body))
+      if (wrong !== undefined) return wrong
+      customs++
+      customBytes += length
+      return undefined
     },
     disable({ compressor }) {
-      if (!byId.delete(compressor)) return 'a compressor is disabled that is not there'
+      const gone = byId.get(compressor)
+      if (gone === undefined) return 'a compressor is disabled that is not there'
+      byId.delete(compressor)
       sort()
+      if (compressor < FIRST_CUSTOM) return undefined
+      customs--
+      inTurn(() => (customBytes -= gone.dictionary?.length ?? 0))
       return undefined
     },
     get: (id) => byId.get(id),
@@ -77,10 +102,10 @@ export function createCompressors(offer: CompressionOffer): Compressors {
   }
 }
 
-/** One that claims to be trained, and is damaged, is found out when it is used. */
-function isUsable(dictionary: Buffer, level: number): boolean {
+/** One that claims to be trained, and is damaged, is found out when it is used, at any level. */
+function isUsable(dictionary: Buffer): boolean {
   try {
-    compress(NONE, level, dictionary)
+    compress(NONE, LOWEST_LEVEL, dictionary)
     return true
   } catch {
     return false

@@ -8,8 +8,8 @@ import type { Assembly, Flaw, Taken, Taking } from './taking.ts'
 export interface Incoming {
   /** Between two parts of a message only answers may come. */
   readonly isBetweenParts: boolean
-  /** Called in the order of the wire, its authorization checked. Gives what is wrong with it. */
-  part(message: ReceivePart, compressor: Compressor | undefined): string | undefined
+  /** Called in the order of the wire, its authorization checked. Gives what is wrong with it. @param size bytes of its frame */
+  part(message: ReceivePart, size: number, compressor: Compressor | undefined): string | undefined
   /** Runs `fn` when all that came before has been handed over. */
   inTurn(fn: () => void): void
 }
@@ -23,6 +23,8 @@ export interface IncomingParts {
   readonly missed: (topic: Topic) => void
   /** `part` is undefined for the last. */
   readonly acknowledge: (identifier: Buffer, part: number | undefined) => void
+  /** Waits for the network where too much of what was sent waits for it. */
+  readonly room: () => Promise<void> | undefined
   readonly drop: (why: string) => void
   /** Too much waits for its turn, or no longer. */
   readonly pause: () => void
@@ -36,11 +38,15 @@ interface Running {
   readonly compressor: Compressor | undefined
   arrived: bigint
   next: number
+  empty: number
 }
 
-/** Parts that may wait for their turn, and their bytes: hubs send three at a time. */
+/** Parts without bytes in a message that has some. No broadcaster has a reason to send one, and they would never end. */
+const MOST_EMPTY = 16
+/** Parts that may wait for their turn, and the bytes of their frames: hubs send three at a time. */
 const MOST_PARTS = 256
 const MOST_BYTES = 67_108_864
+const NONE = Buffer.alloc(0)
 const FLAWS: Readonly<Record<Exclude<Flaw, 'full'>, string>> = {
   digest: 'a message has another SHA-512 than announced',
   compression: 'a message cannot be decompressed to the announced length',
@@ -70,7 +76,7 @@ export function createIncoming(parts: IncomingParts): Incoming {
   function work(): void {
     isRunning = true
     for (let step = steps.peek(); step !== undefined; step = steps.peek()) {
-      const waits = over.aborted ? undefined : step.run()
+      const waits = over.aborted ? undefined : run(step.run)
       if (waits !== undefined) {
         waits.catch((error: Error) => drop(error.message)).then(advance).then(work, (error: Error) => drop(error.message))
         return
@@ -78,6 +84,11 @@ export function createIncoming(parts: IncomingParts): Incoming {
       advance()
     }
     isRunning = false
+  }
+
+  /** Acknowledgements that nobody reads do not heap up. */
+  function run(step: () => Promise<void> | undefined): Promise<void> | undefined {
+    return parts.room()?.then(() => (over.aborted ? undefined : step())) ?? step()
   }
 
   function advance(): void {
@@ -107,16 +118,19 @@ export function createIncoming(parts: IncomingParts): Incoming {
     hand(message, taken)
   }
 
-  function begin({ head, identifier, part }: ReceivePart, compressor: Compressor | undefined): Running | string {
+  function begin({ head, identifier, part, body }: ReceivePart, compressor: Compressor | undefined): Running | string {
     if (part !== 0 || head === undefined) return 'a part came without the one before'
     if (running !== undefined) return 'a message began before the last was whole'
-    return { head, identifier, topic: topicFromBytes(head.topic), compressor, arrived: 0n, next: 0 }
+    const begun = { topic: topicFromBytes(head.topic), compressor, arrived: 0n, next: 0, empty: 0 }
+    if (BigInt(body.length) === head.compressedLength) return { ...begun, head, identifier }
+    // Copies: the frame that they are views of would be kept until the last part.
+    return { ...begun, head: { ...head, topic: NONE, sha512: Buffer.from(head.sha512) }, identifier: Buffer.from(identifier) }
   }
 
   return {
     get isBetweenParts() { return running !== undefined },
     inTurn: (fn) => inTurn(0, () => void fn()),
-    part(piece, compressor) {
+    part(piece, size, compressor) {
       const message = piece.part > 0 && running !== undefined ? running : begin(piece, compressor)
       if (typeof message === 'string') return message
       if (piece.part !== message.next || !piece.identifier.equals(message.identifier)) return 'a part came out of its turn'
@@ -124,9 +138,10 @@ export function createIncoming(parts: IncomingParts): Incoming {
       message.arrived += BigInt(piece.body.length)
       const isLast = message.arrived === message.head.compressedLength
       if (message.arrived > message.head.compressedLength) return 'a message is longer than announced'
-      running = isLast ? undefined : message
       const { part, body } = piece
-      inTurn(body.length, () => {
+      if (!isLast && body.length === 0 && ++message.empty > MOST_EMPTY) return 'too many parts of a message are empty'
+      running = isLast ? undefined : message
+      inTurn(size, () => {
         const taken = isLast && part === 0 ? taking.now(message.head, body, message.compressor) : 'later'
         if (taken === 'later') return slowly(message, part, body, isLast)
         hand(message, taken)

@@ -9,7 +9,8 @@ export interface Kept {
 
 export interface KeptEvents {
   opened(): void
-  closed(why: string): void
+  /** @param silence ms at its end for which it was of no use */
+  closed(why: string, silence: number): void
 }
 
 /** Keeps one connection to one of the broadcasters, from the first need on (lonelyps, section 4.16). */
@@ -76,12 +77,12 @@ export function createKeeper<S extends Kept>(parts: KeeperParts<S>): Keeper {
         attempts.opened()
         parts.opened(own)
       },
-      closed(reason) {
+      closed(reason, silence) {
         if (state === 'closed') return
         session = undefined
         why = reason
         if (since !== undefined) {
-          if (clock.monotonic() - since >= lasting) attempts.renew()
+          if (clock.monotonic() - silence - since >= lasting) attempts.renew()
           parts.lost()
         }
         attempt()

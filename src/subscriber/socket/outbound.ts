@@ -49,7 +49,7 @@ export function createOutbound(parts: OutboundParts): Outbound {
   const outbox = createOutbox(socket, randomBytes)
   const wants = createWants(tellMissed)
   const dial = createDial({ ping: socket.pingAfter, pong: socket.pongTimeout, close: socket.closeTimeout }, clock)
-  const session = { dial, clock, signing, randomBytes, taking, offer: socket.offer, form: socket.headers, openTimeout: settings.connectTimeout }
+  const session = { dial, clock, signing, randomBytes, taking, offer: socket.offer, form: socket.headers, openTimeout: settings.connectTimeout, answerTimeout: settings.answerTimeout }
   let current: Session | undefined
   let isClosed = false
 
@@ -64,9 +64,9 @@ export function createOutbound(parts: OutboundParts): Outbound {
       missed: (topic) => {
         for (const inlet of wants.receivers(topic)) tellMissed(inlet, [topic])
       },
-      closed(why, fault) {
+      closed(why, fault, silence) {
         if (fault !== undefined) failed(fault)
-        closed(why)
+        closed(why, silence)
       },
     }),
     opened(own) {
@@ -97,10 +97,13 @@ export function createOutbound(parts: OutboundParts): Outbound {
     return new Promise((resolve) => {
       let left = targets.length
       const one = (): void => {
-        if (--left === 0) resolve()
+        if (--left > 0) return
+        own.over.removeEventListener('abort', end)
+        resolve()
       }
+      const end = (): void => resolve()
+      own.over.addEventListener('abort', end, { once: true })
       for (const target of targets) own.change('unsubscribe', target, one)
-      own.over.addEventListener('abort', () => resolve(), { once: true })
     })
   }
 

@@ -18,8 +18,9 @@ export interface Outgoing {
   confirmed(subscribers: number): void
 }
 
-/** Bytes up to which compressing is not worth a thread. */
-const AT_ONCE = 65_536
+/** Bytes of a body, and of a dictionary, up to which compressing is not worth a thread. */
+const AT_ONCE = 16_384
+const DICTIONARY_AT_ONCE = 131_072
 /** Bytes of a part at least, however long its headers. */
 const LEAST_PART = 512
 const NONE: Buffer = Buffer.alloc(0)
@@ -35,7 +36,7 @@ export function send(session: Session, message: Outgoing, most: number): Promise
   // What is not in memory goes as it is: its compressed length would have to be known before its first byte.
   const compressor = whole === undefined ? undefined : session.compressors.choose(whole.length)
   if (compressor === undefined || whole === undefined) return sendAs(session, message, { compressor: 0, length: body.size, sha512, body }, most)
-  if (whole.length <= AT_ONCE) return sendAs(session, message, packed(compressor, compress(whole, compressor.level, compressor.dictionary)), most)
+  if (whole.length <= AT_ONCE && (compressor.dictionary?.length ?? 0) <= DICTIONARY_AT_ONCE) return sendAs(session, message, packed(compressor, compress(whole, compressor.level, compressor.dictionary)), most)
   return compressLater(whole, compressor.level, compressor.dictionary).then((bytes) => sendAs(session, message, packed(compressor, bytes), most))
 }
 
@@ -99,7 +100,7 @@ function sendAs(session: Session, message: Outgoing, sent: Sent, most: number): 
         }
         filled = NONE
         left -= gathered.length
-        session.ask(next.bytes, gathered, left === 0 ? confirmation(message, sent.compressor === 0 ? message.sha512 : sent.sha512) : continuation(identifier))
+        session.ask(next.bytes, gathered, left === 0 ? confirmation(message, sent.compressor === 0 ? message.sha512 : sent.sha512) : continuation(message))
         part++
         await session.room()
         if (left > 0) next = start()
@@ -122,19 +123,21 @@ function append(filled: Buffer, more: Buffer, to: number): Buffer {
 }
 
 /** @param sha512 what the confirmation is signed with: of the message, or of a compressed stream as sent (section 3.4) */
-function confirmation({ topic, identifier, confirmed }: Outgoing, sha512: Buffer): Parameters<Session['ask']>[2] {
+function confirmation({ topic, identifier, body, confirmed }: Outgoing, sha512: Buffer): Parameters<Session['ask']>[2] {
   return {
     type: 'confirm_notify',
     subject: identifier,
+    size: body.size,
     claim: (answer) => claims.confirmNotify({ identifier, subscribers: countIn(answer), topic, sha512, tracing: answer.tracing }),
     settle: (answer) => confirmed(countIn(answer)),
   }
 }
 
-function continuation(identifier: Buffer): Parameters<Session['ask']>[2] {
+function continuation({ identifier, body }: Outgoing): Parameters<Session['ask']>[2] {
   return {
     type: 'continue_notify',
     subject: identifier,
+    size: body.size,
     claim: (answer) => claims.continueNotify({ identifier, part: 'part' in answer ? answer.part : 0, tracing: answer.tracing }),
     settle() {},
   }

@@ -12,8 +12,11 @@ import type { Target } from '../targets.ts'
 import { createAnswers, type Expected } from './answers.ts'
 import { createCompressors, type CompressionOffer, type Compressors } from './compressors.ts'
 import { createIncoming } from './incoming.ts'
+import { createPatience } from './patience.ts'
 import type { Taken, Taking } from './taking.ts'
 import type { Dial, Wire } from './wire.ts'
+
+const NONE = Buffer.alloc(0)
 
 /** One connection to one broadcaster, from its CONFIGURE to its end (lonelyps, sections 4.6 to 4.14). */
 export interface Session {
@@ -37,8 +40,12 @@ export interface SessionEvents {
   opened(): void
   deliver(topic: Topic, taken: Taken): void
   missed(topic: Topic): void
-  /** Once, unless it was closed from here. @param fault something that the broadcaster must not do */
-  closed(why: string, fault: WaystationError | undefined): void
+  /**
+   * Once, unless it was closed from here.
+   * @param fault something that the broadcaster must not do
+   * @param silence ms for which it had not answered
+   */
+  closed(why: string, fault: WaystationError | undefined, silence: number): void
 }
 
 export interface SessionParts {
@@ -51,6 +58,8 @@ export interface SessionParts {
   readonly form: HeaderForm
   /** ms until it is confirmed. */
   readonly openTimeout: number
+  /** ms until a request is answered. */
+  readonly answerTimeout: number
 }
 
 export function openSession(parts: SessionParts, base: string, events: SessionEvents): Session {
@@ -58,13 +67,14 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
   const nonce = randomBytes(NONCE_SIZE)
   const over = new AbortController()
   const answers = createAnswers(signing.checker)
-  const compressors = createCompressors(offer)
   let state: 'dialing' | 'configuring' | 'checking' | 'open' = 'dialing'
   const early: Buffer[] = []
   let connection = ''
   let ours = -1
   let theirs = 1
   let fault: WaystationError | undefined
+  let silence = 0
+  let isReading = true
 
   const wire: Wire = parts.dial(base, { opened: configure, message: frame, text: () => drop('a text message came'), closed: ended })
   const inTime = parts.clock.after(parts.openTimeout, () => drop('it did not open in time'))
@@ -74,16 +84,37 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
     deliver: events.deliver,
     missed: events.missed,
     acknowledge,
+    room,
     drop,
-    pause: wire.pause,
-    resume: wire.resume,
+    pause() {
+      isReading = false
+      wire.pause()
+    },
+    resume() {
+      isReading = true
+      patience.renew()
+      wire.resume()
+    },
+  })
+  const compressors = createCompressors(offer, incoming.inTurn)
+  const patience = createPatience({
+    clock: parts.clock,
+    timeout: parts.answerTimeout,
+    next: () => answers.next,
+    taken: () => wire.taken,
+    isReading: () => isReading,
+    over(why, quiet) {
+      silence = quiet
+      drop(why)
+    },
   })
 
   function ended(why: string): void {
     inTime()
+    patience.end()
     if (over.signal.aborted) return
     over.abort()
-    events.closed(fault?.detail ?? (state === 'open' ? why : `${why}, before it was confirmed`), fault)
+    events.closed(fault?.detail ?? (state === 'open' ? why : `${why}, before it was confirmed`), fault, silence)
   }
 
   function drop(why: string): void {
@@ -141,7 +172,7 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
   function take(message: ToSubscriber, size: number): string | undefined {
     switch (message.type) {
       case 'confirm_configure': return 'a second confirm_configure came'
-      case 'receive_stream': return receive(message)
+      case 'receive_stream': return receive(message, size)
       case 'missed': {
         const topic = topicFromBytes(message.topic)
         const wrong = between(message.type) ?? proved(message, claims.missed({ ...message, url: theirUrl() }))
@@ -150,9 +181,13 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
       }
       case 'enable_zstd_preset': return between(message.type) ?? proved(message, claims.enableZstdPreset(announced(message))) ?? compressors.enablePreset(message)
       case 'enable_zstd_custom':
-        return between(message.type) ?? proved(message, claims.enableZstdCustom({ ...announced(message), sha512: message.sha512 })) ?? compressors.enableCustom(message, size)
+        return between(message.type) ?? proved(message, claims.enableZstdCustom({ ...announced(message), sha512: message.sha512 })) ?? compressors.enableCustom(message)
       case 'disable_zstd_custom': return between(message.type) ?? proved(message, claims.disableZstdCustom({ ...message, url: theirUrl() })) ?? compressors.disable(message)
-      default: return answers.take(message)
+      default: {
+        const wrong = answers.take(message)
+        if (wrong === undefined) patience.renew()
+        return wrong
+      }
     }
   }
 
@@ -169,15 +204,15 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
     return verdict === 'ok' ? undefined : `the authorization of ${type} is ${verdict}`
   }
 
-  function receive(message: ReceivePart): string | undefined {
+  function receive(message: ReceivePart, size: number): string | undefined {
     const { head } = message
     // What the first part proves covers the bytes of all: the others may be signed in any way (section 4.7).
-    if (head === undefined) return incoming.part(message, undefined)
+    if (head === undefined) return incoming.part(message, size, undefined)
     const wrong = proved(message, claims.receive({ ...head, url: theirUrl(), identifier: message.identifier, tracing: message.tracing }))
     if (wrong !== undefined) return wrong
     const compressor = head.compressor === 0 ? undefined : compressors.get(head.compressor)
     if (head.compressor !== 0 && compressor === undefined) return 'a message is compressed with what was not enabled'
-    return incoming.part(message, compressor)
+    return incoming.part(message, size, compressor)
   }
 
   function acknowledge(identifier: Buffer, part: number | undefined): void {
@@ -192,6 +227,17 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
     }
   }
 
+  function room(): Promise<void> | undefined {
+    return patience.bounded(wire.room())
+  }
+
+  function ask(head: Buffer, body: Buffer, answer: Expected): void {
+    if (over.signal.aborted) return
+    const asked = answers.expect(answer)
+    patience.asked()
+    wire.send(head, body, () => patience.left(asked))
+  }
+
   return {
     over: over.signal,
     compressors,
@@ -200,22 +246,18 @@ export function openSession(parts: SessionParts, base: string, events: SessionEv
       const about = { url: ourUrl(), recovery: undefined, topic: bytes, glob: bytes, tracing: NO_TRACING }
       const asked = kind === 'exact' ? claims.subscribeExact(about) : claims.subscribeGlob(about)
       const authorization = signing.prove(asked)
-      if (kind === 'exact') say({ type: `${verb}_exact`, topic: bytes, tracing: NO_TRACING, authorization })
-      else say({ type: `${verb}_glob`, glob: bytes, tracing: NO_TRACING, authorization })
+      const message: ToBroadcaster = kind === 'exact' ? { type: `${verb}_exact`, topic: bytes, tracing: NO_TRACING, authorization } : { type: `${verb}_glob`, glob: bytes, tracing: NO_TRACING, authorization }
       const answered = kind === 'exact' ? claims.confirmSubscribeExact : claims.confirmSubscribeGlob
-      answers.expect({ type: `confirm_${verb}_${kind}`, subject: bytes, claim: ({ tracing }) => answered({ ...about, tracing }), settle: done })
+      ask(encodeToBroadcaster(message, form), NONE, { type: `confirm_${verb}_${kind}`, subject: bytes, size: 0, claim: ({ tracing }) => answered({ ...about, tracing }), settle: done })
     },
     prove: signing.prove,
     encode: (message) => encodeToBroadcaster(message, form),
-    ask(head, body, answer) {
-      if (over.signal.aborted) return
-      answers.expect(answer)
-      wire.send(head, body)
-    },
-    room: wire.room,
+    ask,
+    room,
     drop,
     close() {
       inTime()
+      patience.end()
       over.abort()
       wire.forget()
       return wire.close()

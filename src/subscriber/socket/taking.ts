@@ -88,11 +88,11 @@ export function createTaking(spool: Spool, bounds: TakingBounds): Taking {
   }
 
   function inMemory(head: MessageHead, compressor: Compressor | undefined, release: () => void): Assembly {
-    const parts: Buffer[] = []
+    const gathering = createGathering(Number(head.compressedLength))
     return {
-      add: (part) => void parts.push(part),
+      add: gathering.add,
       async finish() {
-        const sent = parts.length === 1 ? parts[0] as Buffer : Buffer.concat(parts)
+        const sent = gathering.bytes
         if (!hash('sha512', sent, 'buffer').equals(head.sha512)) return (release(), 'digest')
         const body = compressor === undefined ? sent : await decompressLater(sent, Number(head.decompressedLength), bounds.maxWindow, compressor.dictionary)
         return body === undefined ? (release(), 'compression') : { content: { body }, done: release }
@@ -130,10 +130,11 @@ export function createTaking(spool: Spool, bounds: TakingBounds): Taking {
     get waiting() { return waiting },
     get bytes() { return bytes },
     now(head, body, compressor) {
-      const size = Math.max(Number(head.decompressedLength), body.length)
+      const plainSize = Number(head.decompressedLength)
+      const size = Math.max(plainSize, body.length)
       if (size > AT_ONCE || size > bounds.spoolAbove || queue.length > 0 || !fits(size)) return 'later'
       if (!hash('sha512', body, 'buffer').equals(head.sha512)) return 'digest'
-      const plain = compressor === undefined ? ownBytes(body) : decompress(body, size, bounds.maxWindow, compressor.dictionary)
+      const plain = compressor === undefined ? ownBytes(body) : decompress(body, plainSize, bounds.maxWindow, compressor.dictionary)
       return plain === undefined ? 'compression' : { content: { body: plain }, done: reserve(plain.length) }
     },
     async begin(head, compressor, over) {
@@ -142,6 +143,31 @@ export function createTaking(spool: Spool, bounds: TakingBounds): Taking {
       const release = await room(isLarge ? 0 : Number(most), over)
       if (release === undefined) return undefined
       return isLarge ? onDisk(head, compressor, release) : inMemory(head, compressor, release)
+    },
+  }
+}
+
+/**
+ * Parts in one piece. They are copied, because a part of one byte may have come with headers of a hundred thousand; not
+ * so one that is the whole message.
+ */
+function createGathering(length: number): { readonly bytes: Buffer; add(part: Buffer): undefined } {
+  let room: Buffer = NOTHING
+  let size = 0
+  return {
+    get bytes() { return room },
+    add(part) {
+      const needed = size + part.length
+      if (size === 0 && needed === length) room = ownBytes(part)
+      else {
+        if (needed > room.length) {
+          const larger = Buffer.allocUnsafeSlow(Math.min(length, Math.max(needed, 2 * room.length)))
+          room.copy(larger, 0, 0, size)
+          room = larger
+        }
+        part.copy(room, size)
+      }
+      size = needed
     },
   }
 }

@@ -5,8 +5,10 @@ import { roomOn } from '../../http/stall.ts'
 
 /** A WebSocket as the state machine sees it: whole messages, and its end. Nothing throws; after the end all does nothing. */
 export interface Wire {
-  /** One message; `body` goes behind `head` without a copy. */
-  send(head: Buffer, body?: Buffer): void
+  /** Bytes that the network has taken. */
+  readonly taken: number
+  /** One message; `body` goes behind `head` without a copy. `left` is called when the network has taken it. */
+  send(head: Buffer, body?: Buffer, left?: () => void): void
   /** Waits until the network has taken what was sent, or the end; `undefined` when there is room for more. */
   room(): Promise<void> | undefined
   /** Nothing is read until `resume`; a message or two may still come. */
@@ -96,11 +98,12 @@ export function createDial(times: WireTimes, clock: Clock): Dial {
     })
 
     return {
-      send(head, body = NONE) {
+      get taken() { return socket === undefined ? 0 : socket.bytesWritten - socket.writableLength },
+      send(head, body = NONE, left = undefined) {
         if (ws.readyState !== WebSocket.OPEN) return
-        if (body.length <= GATHER) return ws.send(body.length === 0 ? head : Buffer.concat([head, body]))
+        if (body.length <= GATHER) return ws.send(body.length === 0 ? head : Buffer.concat([head, body]), left)
         ws.send(head, { fin: false })
-        ws.send(body, { fin: true })
+        ws.send(body, { fin: true }, left)
       },
       room() {
         if (socket === undefined || socket.destroyed) return undefined

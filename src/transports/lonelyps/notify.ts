@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { WaystationError } from '../../core/errors.ts'
-import type { Receipt } from '../../core/ports.ts'
+import type { Identity, Receipt } from '../../core/ports.ts'
 import { topicFromBytes } from '../../core/topic.ts'
 import { claims } from '../../protocol/lonelyps/claims.ts'
 import { NOTIFY_PREFIX_MAX, parseNotifyPrefix } from '../../protocol/lonelyps/requests.ts'
@@ -36,9 +36,9 @@ export function createNotify(parts: EndpointParts): Endpoint {
 }
 
 /** Publishes what was taken in, and lets go of it: whoever still needs it holds it by then. */
-export async function publish(call: Call, of: Taken & { topic: ReturnType<typeof topicFromBytes>; sha512: Buffer; relayed?: true }): Promise<Receipt> {
+export async function publish(call: Call, of: Taken & { topic: ReturnType<typeof topicFromBytes>; sha512: Buffer; relayed?: true }, by: Identity = call.identity): Promise<Receipt> {
   try {
-    return await call.hub.publish({ ...of, contentType: CONTENT_TYPE, text: of.large === undefined && isUtf8(of.body) }, call.identity)
+    return await call.hub.publish({ ...of, contentType: CONTENT_TYPE, text: of.large === undefined && isUtf8(of.body) }, by)
   } finally {
     of.large?.letGo()
   }

@@ -7,7 +7,8 @@ import type { Request } from '../../http/server.ts'
 import type { BodyAccount } from '../../http/body-account.ts'
 import type { BodySource } from '../../http/body-source.ts'
 import type { Spool } from '../../http/spool.ts'
-import type { Checker } from '../../protocol/lonelyps/authorization.ts'
+import type { Checker, Verdict } from '../../protocol/lonelyps/authorization.ts'
+import type { Claim } from '../../protocol/lonelyps/claims.ts'
 import type { HeaderForm } from '../../protocol/lonelyps/stateful/messages.ts'
 import type { Origins } from '../../http/origin.ts'
 import type { Answers, AnswerSchemes } from './answers.ts'
@@ -29,14 +30,24 @@ export interface LonelypsOptions {
   readonly randomBytes: RandomBytes
   /** Whom each side lets in: those who prove who they are, those on this machine, or anyone. */
   readonly letsIn: { readonly subscribers: LetsIn; readonly broadcasters: LetsIn }
-  /** Registrations that there are. */
-  readonly registrations: () => number
+  /** Registrations that there are of such urls: those of hubs, made for their sockets, are counted apart from all others. */
+  readonly registrations: (url: string) => number
   /** Why a webhook may not go to this url; `undefined` when it may be tried. */
   readonly refusesUrl: (url: string) => string | undefined
   /** Where other hubs that share the registry reach this one: `http://host:port`; '' when they do not. */
   readonly publicUrl: string
+  /** Those hubs; `undefined` when they are not known from anybody else. */
+  readonly hubs: KnownHubs | undefined
   readonly failed: (error: unknown) => void
   readonly sockets: SocketSettings
+}
+
+/** The hubs that share the registry. */
+export interface KnownHubs {
+  /** Whether one of them has made this header. */
+  check(header: string | undefined, claim: Claim): Promise<Verdict>
+  /** Whether somebody here wants a topic, or waits until the others know. */
+  wants(topic: Topic): boolean
 }
 
 /** What is stated of WebSockets alone. */

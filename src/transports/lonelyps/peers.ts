@@ -1,5 +1,8 @@
+import { WaystationError } from '../../core/errors.ts'
+import { RELAY_HEADER } from '../../core/hub-proofs.ts'
+import type { Identity } from '../../core/ports.ts'
 import { topicFromBytes } from '../../core/topic.ts'
-import { claims } from '../../protocol/lonelyps/claims.ts'
+import { claims, type Claim } from '../../protocol/lonelyps/claims.ts'
 import { parseMissed, parseReceivePrefix, parseReprDigest, RECEIVE_PREFIX_MAX } from '../../protocol/lonelyps/requests.ts'
 import { UNSUBSCRIBE_IMMEDIATE } from '../../protocol/lonelyps/responses.ts'
 import { authorize } from './authorize.ts'
@@ -17,7 +20,18 @@ const WRONG_MISSED_URL = Buffer.from('{"unsubscribe": true, "reason": "invalid m
  * and notices that some were missed.
  */
 export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<string, Endpoint>> {
-  const { fromBroadcasters, intake, reply, publicUrl, kit } = parts
+  const { fromBroadcasters, intake, reply, publicUrl, hubs, kit } = parts
+
+  /**
+   * Who sends this. Subscribers can make what proves a broadcaster to them, or nothing is to be proved: so whoever is no hub
+   * on our registry is anybody, and the rules judge.
+   */
+  async function senderOf({ message, identity }: Call, claim: Claim): Promise<Identity> {
+    const header = message.headersDistinct[RELAY_HEADER.toLowerCase()]?.[0]
+    const verdict = hubs === undefined ? 'unauthorized' : await hubs.check(header, claim)
+    if (verdict === 'unavailable') throw new Refusal(503)
+    return { ...identity, kind: verdict === 'ok' ? 'hub' : 'anonymous' }
+  }
 
   const receive: Endpoint = async (call) => {
     const sha512 = parseReprDigest(call.message.headersDistinct['repr-digest']?.[0])
@@ -30,12 +44,15 @@ export function createPeerEndpoints(parts: EndpointParts): Readonly<Record<strin
     if (prefix === 'more') throw new Refusal(400)
     const { topic, identifier, tracing, length } = prefix
     const name = topicFromBytes(topic)
-    // Nobody here wants it: the caller may forget the registration.
-    if (call.hub.audience(name) === 0) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
-    await authorize(call, fromBroadcasters, claims.receive({ url, topic, identifier, sha512, tracing }), UNSUBSCRIBE_IMMEDIATE)
+    // Nobody here wants it: the caller may forget the registration. Who waits for that very registration to be known does.
+    if (call.hub.audience(name) === 0 && hubs?.wants(name) !== true) throw new Refusal(400, UNSUBSCRIBE_IMMEDIATE)
+    const claim = claims.receive({ url, topic, identifier, sha512, tracing })
+    await authorize(call, fromBroadcasters, claim, UNSUBSCRIBE_IMMEDIATE)
+    const sender = await senderOf(call, claim)
+    if (!call.hub.may('publish', name, sender)) throw new WaystationError('forbidden', 'publishing')
     source.unread(begun.subarray(prefix.size))
     const taken = await intake.take(call.message, source, length, sha512)
-    const { subscribers } = await publish(call, { topic: name, sha512, ...taken, relayed: true })
+    const { subscribers } = await publish(call, { topic: name, sha512, ...taken, relayed: true }, sender)
     kit.meter.published('lonelyps', Number(length))
     reply.confirmedReceive(call.response, { identifier, url }, subscribers)
   }

@@ -1,6 +1,8 @@
 import { WaystationError } from '../../core/errors.ts'
-import type { Clock } from '../../core/ports.ts'
+import { compilePattern } from '../../core/pattern.ts'
+import type { Clock, Subscriber } from '../../core/ports.ts'
 import type { Registry, RegistryChange, Wanted } from '../../core/registry.ts'
+import { createRouter } from '../../core/router.ts'
 import type { Topic } from '../../core/topic.ts'
 
 export interface RelayOptions {
@@ -10,8 +12,12 @@ export interface RelayOptions {
   readonly url: string
   /** This hub's own `/v1/missed_for_websockets`. */
   readonly recovery: string | undefined
+  /** Milliseconds after which the other hubs have heard of a row that is on disk, but for one that is busy. */
+  readonly heardAfter: number
   /** The registry did not do what nobody waits for; it is tried again. */
   failed(error: unknown): void
+  /** Rows come under our url that we did not add: another hub goes by it, and they take messages from each other. Called once. */
+  shared(): void
 }
 
 /**
@@ -22,10 +28,12 @@ export interface Relay {
   /** To be called when the registry has told all that there is: what a killed process left under our url is taken away. Settles when it is. */
   start(): Promise<void>
   /**
-   * Settles when the row is on disk; the first one makes it.
+   * Settles when the row is on disk; the first one makes it. Gives the milliseconds until the other hubs have heard of it.
    * @throws {WaystationError} `registry_unavailable`, `stopped`; then it does not count
    */
-  want(kind: Wanted['kind'], target: Topic): Promise<void>
+  want(kind: Wanted['kind'], target: Topic): Promise<number>
+  /** Whether anybody wants what is published to this topic, or waits until that is on disk. */
+  wants(topic: Topic): boolean
   /** Once for each `want` that has settled well. The last one takes the row away. */
   leave(kind: Wanted['kind'], target: Topic): void
   /** What the registry tells, from the beginning. A row that somebody took away although it is wanted is added again. */
@@ -40,11 +48,15 @@ interface Entry {
   readonly target: Topic
   /** How many want it, beside those who wait. */
   count: number
-  waiting: PromiseWithResolvers<void>[]
+  waiting: PromiseWithResolvers<number>[]
   /** Whether its row is in the registry. */
   isThere: boolean
-  /** How often it was seen to go. */
+  /** When the other hubs have heard of that row, by the clock's monotonic time. */
+  heardAt: number
+  /** How often a row was seen to go. */
   removals: number
+  /** Stops asking for it; `undefined` while it is not asked for. */
+  unask: (() => void) | undefined
   working: Promise<void> | undefined
 }
 
@@ -52,21 +64,36 @@ interface Entry {
 const AGAIN_MS = 1_000
 /** Rows that are taken away at a time at the start. */
 const AT_ONCE = 1_000
+/** Stands for whoever wants a topic: only whether there is one is asked. */
+const SOMEBODY: Subscriber = { count: 1, deliver() {}, gap() {} }
 
-export function createRelay({ registry, clock, url, recovery, failed }: RelayOptions): Relay {
+export function createRelay({ registry, clock, url, recovery, heardAfter, failed, shared }: RelayOptions): Relay {
   /** What is wanted, or still has work to be done. */
   const entries = new Map<string, Entry>()
   /** The rows of our url. */
   const rows = new Map<number, { readonly key: string; readonly kind: Wanted['kind']; readonly target: Topic }>()
   const unfinished = new Set<Entry>()
+  /** What is wanted or waited for. */
+  const asked = createRouter()
+  let started = false
+  let toldShared = false
   let stopTimer: (() => void) | undefined
   let stopping: Promise<void> | undefined
 
   function entryOf(kind: Wanted['kind'], target: Topic): Entry {
     const key = keyOf(kind, target)
     let entry = entries.get(key)
-    if (entry === undefined) entries.set(key, (entry = { key, kind, target, count: 0, waiting: [], isThere: false, removals: 0, working: undefined }))
+    if (entry === undefined) entries.set(key, (entry = { key, kind, target, count: 0, waiting: [], isThere: false, heardAt: 0, removals: 0, unask: undefined, working: undefined }))
     return entry
+  }
+
+  /** To be called when somebody wants it, or does no more. */
+  function ask(entry: Entry): void {
+    const { kind, target, count, waiting } = entry
+    if (count === 0 && waiting.length === 0) {
+      entry.unask?.()
+      entry.unask = undefined
+    } else entry.unask ??= asked.join(kind === 'exact' ? { topics: [target], patterns: [] } : { topics: [], patterns: [compilePattern(target)] }, SOMEBODY)
   }
 
   /** Goes on until the registry has what is wanted. */
@@ -92,6 +119,7 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
       } catch (error) {
         const waiting = entry.waiting.splice(0)
         for (const one of waiting) one.reject(error)
+        ask(entry)
         if ((entry.count > 0) === entry.isThere) return
         if (waiting.length === 0) failed(error)
         return later(entry)
@@ -102,8 +130,9 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
   async function add(entry: Entry): Promise<void> {
     const { kind, target, removals } = entry
     await registry.add(url, { kind, target, recovery })
-    // Somebody may have taken it away again before we hear that it is there.
-    entry.isThere = entry.removals === removals
+    entry.heardAt = clock.monotonic() + heardAfter
+    // A row that went meanwhile may be this one, or one of before: what was told last counts.
+    if (entry.removals === removals) entry.isThere = true
   }
 
   async function remove(entry: Entry): Promise<void> {
@@ -114,7 +143,7 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
   function granted(entry: Entry): void {
     for (const one of entry.waiting.splice(0)) {
       entry.count++
-      one.resolve()
+      one.resolve(Math.max(0, entry.heardAt - clock.monotonic()))
     }
   }
 
@@ -125,6 +154,17 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
       stopTimer = undefined
       for (const one of unfinished) void work(one)
     })
+  }
+
+  function added(id: number, kind: Wanted['kind'], target: Topic): void {
+    const key = keyOf(kind, target)
+    rows.set(id, { key, kind, target })
+    const entry = entries.get(key)
+    if (entry !== undefined) entry.isThere = true
+    else if (started && !toldShared) {
+      toldShared = true
+      shared()
+    }
   }
 
   async function stop(): Promise<void> {
@@ -140,6 +180,7 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
 
   return {
     async start() {
+      started = true
       const left = [...rows.values()].filter(({ key }) => !entries.has(key))
       for (let from = 0; from < left.length && stopping === undefined; from += AT_ONCE) {
         await Promise.all(left.slice(from, from + AT_ONCE).map(({ kind, target }) => {
@@ -153,22 +194,26 @@ export function createRelay({ registry, clock, url, recovery, failed }: RelayOpt
     want(kind, target) {
       if (stopping !== undefined) return Promise.reject(new WaystationError('stopped'))
       const entry = entryOf(kind, target)
-      const one = Promise.withResolvers<void>()
+      const one = Promise.withResolvers<number>()
       entry.waiting.push(one)
+      ask(entry)
       void work(entry)
       return one.promise
     },
+    wants: (topic) => asked.match(topic).length > 0,
     leave(kind, target) {
       const entry = entries.get(keyOf(kind, target))
       if (entry === undefined || entry.count === 0) return
-      if (--entry.count === 0) void work(entry)
+      entry.count--
+      ask(entry)
+      if (entry.count === 0) void work(entry)
     },
     apply(changes) {
       if (stopping !== undefined) return
       for (const change of changes) {
         if (change.type === 'added') {
           const { id, kind, target } = change.registration
-          if (change.registration.url === url) rows.set(id, { key: keyOf(kind, target), kind, target })
+          if (change.registration.url === url) added(id, kind, target)
           continue
         }
         const row = rows.get(change.id)

@@ -29,7 +29,7 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
       const wanted = wantedOf(kind, request)
       const denied = refusalOf(call, request.url, [wanted])
       if (denied !== undefined) throw denied
-      mustFit(1)
+      mustFit(request.url, 1)
       if (!(await registry.add(request.url, wanted))) throw new Refusal(409)
       reply.generic(call.response, answerTo(kind, request))
     }
@@ -75,7 +75,7 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
     // The rest is read only now: whoever has not proved who they are cannot make us hold megabytes.
     const body = await parts.intake.rest(call.message, source, limits.maxSetBytes)
     const wanted = await wantedIn(call, head, body)
-    if (parts.registrations() + wanted.length > limits.maxRegistrations) mustFit(wanted.length - (await registry.list(url)).length)
+    if (parts.registrations(url) + wanted.length > limits.maxRegistrations) mustFit(url, wanted.length - (await registry.list(url)).length)
     await registry.set(url, wanted)
     reply.generic(call.response, claims.setResponse({ etag, tracing: NO_TRACING }))
   }
@@ -129,8 +129,8 @@ export function createSubscriptionEndpoints(parts: EndpointParts): Readonly<Reco
   }
 
   /** @throws {WaystationError} `too_many_registrations` */
-  function mustFit(more: number): void {
-    if (parts.registrations() + more > limits.maxRegistrations) throw tooMany()
+  function mustFit(url: string, more: number): void {
+    if (parts.registrations(url) + more > limits.maxRegistrations) throw tooMany()
   }
 
   return {

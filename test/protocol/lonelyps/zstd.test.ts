@@ -176,3 +176,37 @@ test('twenty MB go through compressing and decompressing unchanged, with a dicti
   assert.ok((await through(decompressing(LIMIT, rawContent), chunks)).equals(plain))
   assert.ok((await decompressLater(packed, plain.length, LIMIT, rawContent))?.equals(plain))
 })
+
+/** A frame of so many blocks that each hold these bytes as they are. */
+function blocks(count: number, each: Buffer): Buffer {
+  const header = (isLast: number): Buffer => Buffer.from([(each.length << 3) | isLast, each.length >> 5, each.length >> 13])
+  const block = Buffer.concat([header(0), each])
+  return Buffer.concat([Buffer.from('28b52ffd0058', 'hex'), ...Array.from({ length: count - 1 }, () => block), header(1), each])
+}
+
+test('a frame of very many blocks is read piece by piece, and judged as any other', async () => {
+  const each = Buffer.from('0123456789')
+  const frame = blocks(60_000, each)
+  const plain = Buffer.concat(Array.from({ length: 60_000 }, () => each))
+  assert.ok(frame.length > 5 * 131_072)
+  const read = (bytes: Buffer, size = plain.length): Promise<Buffer | undefined> => decompressLater(bytes, size, LIMIT)
+  assert.ok((await read(frame))?.equals(plain))
+  assert.ok((await read(Buffer.concat([frame, frame])))?.equals(plain))
+  assert.ok(decompress(frame, plain.length, LIMIT)?.equals(plain))
+  for (const wrong of [read(frame, plain.length - 1), read(frame, plain.length + 1), read(frame, 5), read(frame.subarray(0, -1)), read(frame.fill(0xff, 400_000, 400_010))]) assert.equal(await wrong, undefined)
+})
+
+test('to read a frame of millions of empty blocks later takes next to no time of the event loop at once', async () => {
+  const frame = blocks(3_000_000, Buffer.alloc(0))
+  let atOnce = performance.now()
+  assert.equal(decompress(frame, 1, LIMIT), undefined)
+  atOnce = performance.now() - atOnce
+  let least = Infinity
+  for (let i = 0; i < 3; i++) {
+    const start = performance.now()
+    const later = decompressLater(frame, 1, LIMIT)
+    least = Math.min(least, performance.now() - start)
+    assert.equal(await later, undefined)
+  }
+  assert.ok(least < atOnce / 4, `${least} ms, where all of it takes ${atOnce} ms`)
+})

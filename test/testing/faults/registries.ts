@@ -92,6 +92,7 @@ const faults: Record<string, Change> = {
       return removed
     },
   }),
+  'each hub has a secret of its own': () => ({ hubSecret: async (fresh) => fresh }),
   'it goes on when it is closed': () => ({ close: async () => {} }),
 }
 

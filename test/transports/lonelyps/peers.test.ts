@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { createHubProofs, type HubProofs } from '../../../src/core/hub-proofs.ts'
 import { claims } from '../../../src/protocol/lonelyps/claims.ts'
 import { encodeMissed, encodeReceivePrefix } from '../../../src/protocol/lonelyps/requests.ts'
 import { parseConfirmMissed, parseConfirmReceive, UNSUBSCRIBE_IMMEDIATE } from '../../../src/protocol/lonelyps/responses.ts'
 import type { Config } from '../../../src/index.ts'
+import { createSqliteRegistry } from '../../../src/registry/sqlite/registry.ts'
+import { realClock } from '../../../src/server/real-world.ts'
 import { temporaryFolder } from '../../support/certificates.ts'
+import { until } from '../../support/events.ts'
+import { connectSocket } from '../../support/lonelyps-socket.ts'
 import { createClient, openReceiver, post, schemes, sign, type Reply, type SchemeName } from '../../support/lonelyps.ts'
 import { startServer } from '../../support/server.ts'
 import { openStream } from '../../support/sse.ts'
@@ -94,6 +100,76 @@ test('with hmac a forwarded message is proved with the key to subscribers, once,
   assert.equal(reply.status, 200)
   assert.match(parseConfirmReceive(reply.body)?.authorization ?? '', /^X-HMAC /)
   assert.equal((await receive('m', { authorization })).status, 403)
+})
+
+/** Another hub that has opened this database. */
+function otherHub(t: TestContext, file: string): { readonly proofs: HubProofs; rows(): Promise<number> } {
+  const registry = createSqliteRegistry({ file, clock: realClock })
+  t.after(() => registry.close())
+  return {
+    proofs: createHubProofs({ registry, randomBytes, now: Date.now, lifetime: 120_000, remember: () => true }),
+    rows: async () => (await registry.list(PUBLIC + RECEIVE)).length,
+  }
+}
+
+const claimed = (message: string, url = PUBLIC + RECEIVE) => claims.receive({ url, topic: Buffer.from('a'), identifier, sha512: hash('sha512', message, 'buffer'), tracing: NONE })
+
+for (const scheme of ['none', 'token', 'hmac'] satisfies SchemeName[]) {
+  test(`what a hub on the same database proves is not judged by the rules again, what anyone else sends is, with ${scheme}`, async (t) => {
+    const folder = temporaryFolder(t)
+    const database = join(folder, 'shared.db')
+    const { server, receive } = await open(t, { ...schemes('none', scheme), database, rules: [{ topics: 'a', publish: 'signed' }] })
+    const socket = await connect(t, `${server.ws}/a`)
+    const [hub, stranger] = [otherHub(t, database), otherHub(t, join(folder, 'other.db'))]
+    const send = (message: string, relay?: string): Promise<Reply> => {
+      const authorization = proof(scheme, message)
+      return receive(message, { ...(authorization !== undefined && { authorization }), ...(relay !== undefined && { headers: { 'Waystation-Relay': relay } }) })
+    }
+    // What subscribers can check they could make: it proves no publisher.
+    assert.equal((await send('1')).status, 403)
+    // Said before its body is taken.
+    assert.equal((await receive('1', { length: 5, ...(scheme !== 'none' && { authorization: proof(scheme, '1') as string }) })).status, 403)
+    assert.equal((await send('2', await stranger.proofs.prove(claimed('2')))).status, 403)
+    assert.equal((await send('3', await hub.proofs.prove(claimed('another')))).status, 403)
+    assert.equal((await send('4', await hub.proofs.prove(claimed('4', 'http://other.example/v1/receive_for_websockets')))).status, 403)
+    assert.equal((await send('5', 'X-HMAC none')).status, 403)
+    const relay = await hub.proofs.prove(claimed('6'))
+    const taken = await send('6', relay)
+    assert.deepEqual([taken.status, parseConfirmReceive(taken.body)?.subscribers], [200, 1])
+    assert.equal(await socket.next(), '6')
+    assert.equal((await send('6', relay)).status, 403, 'it was used')
+  })
+}
+
+test('a hub proves more than is asked for, not less', async (t) => {
+  const database = join(temporaryFolder(t), 'shared.db')
+  const { server, receive } = await open(t, { ...schemes('none', 'hmac'), database })
+  await connect(t, `${server.ws}/a`)
+  const relay = await otherHub(t, database).proofs.prove(claimed('m'))
+  assert.equal((await receive('m', { headers: { 'Waystation-Relay': relay as string } })).status, 401)
+})
+
+test('while a socket waits for the confirmation of a subscription, what comes for it is taken, and the hub stays registered', async (t) => {
+  const database = join(temporaryFolder(t), 'shared.db')
+  const { server, receive, client } = await open(t, { database })
+  const receiver = await openReceiver(t, { manual: true })
+  assert.equal((await client.subscribe('exact', receiver.url(), 'slow')).status, 200)
+  const socket = await connectSocket(t, server.port)
+  socket.notify('slow', 'first')
+  socket.subscribe('exact', 'a')
+  const webhook = await receiver.inbox.next()
+  const hub = otherHub(t, database)
+  await until(async () => await hub.rows() === 1, 'the row to be there')
+  const early = await receive('early')
+  assert.deepEqual([early.status, parseConfirmReceive(early.body)?.subscribers], [200, 0])
+  webhook.confirm()
+  await socket.next('confirm_notify')
+  await socket.next('confirm_subscribe_exact')
+  assert.equal(parseConfirmReceive((await receive('now')).body)?.subscribers, 1)
+  assert.equal((await socket.next('receive_stream')).body.toString(), 'now')
+  socket.unsubscribe('exact', 'a')
+  await socket.next('confirm_unsubscribe_exact')
+  assert.deepEqual((await receive('late')).body, UNSUBSCRIBE_IMMEDIATE)
 })
 
 test('a hub that has no public url takes nothing from others', async (t) => {

@@ -21,6 +21,8 @@ interface World {
   readonly elsewhere: Registry
   readonly relay: Relay
   readonly failures: unknown[]
+  /** How often it was told that another hub goes by its url. */
+  readonly shared: () => number
   /** What was asked of the registry. */
   readonly asked: string[]
   rows(url?: string): string[]
@@ -41,11 +43,12 @@ async function open(t: TestContext, { before = [], around = {} }: { before?: rea
     set: around.set ?? real.set,
   }
   const failures: unknown[] = []
-  const relay = createRelay({ registry, clock, url: OURS, recovery: RECOVERY, failed: (error) => failures.push(error) })
+  let shared = 0
+  const relay = createRelay({ registry, clock, url: OURS, recovery: RECOVERY, heardAfter: 100, failed: (error) => failures.push(error), shared: () => shared++ })
   await real.start(relay.apply)
   t.after(() => real.close())
   const rows = (url = OURS): string[] => [...store.rows.values()].filter((row) => row.url === url).map((row) => `${row.kind} ${row.target}`).sort()
-  return { store, clock, registry: real, elsewhere, relay, failures, asked, rows }
+  return { store, clock, registry: real, elsewhere, relay, failures, shared: () => shared, asked, rows }
 }
 
 async function settled(world: World): Promise<void> {
@@ -185,6 +188,86 @@ test('a row that goes while it is being added is added again before anybody is t
   } } })
   await world.relay.want('exact', A)
   assert.deepEqual(world.rows(), ['exact a'])
+})
+
+test('a row that goes late, while the one after it is being added, leaves nothing behind when the last one leaves', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  let times = 0
+  const world: World = await open(t, { around: { async add(url, one) {
+    // Somebody took away the row of before, and that is told when this add is already under way.
+    if (++times === 2) await world.elsewhere.remove(url, one)
+    const added = await world.registry.add(url, one)
+    if (times === 2) await gate.promise
+    return added
+  }, remove: async (url, one) => (times === 1 ? false : world.registry.remove(url, one)) } })
+  const { relay, rows } = world
+  await relay.want('exact', A)
+  await settled(world)
+  relay.leave('exact', A)
+  const again = relay.want('exact', A)
+  await settled(world)
+  gate.resolve()
+  await again
+  relay.leave('exact', A)
+  await settled(world)
+  assert.equal(times, 2)
+  assert.deepEqual(rows(), [])
+})
+
+test('what sockets want, or wait for, is wanted until the last leaves or is refused', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  let refuse = false
+  const world: World = await open(t, { around: { add: async (url, one) => {
+    await gate.promise
+    if (refuse) throw unavailable
+    return world.registry.add(url, one)
+  } } })
+  const { relay } = world
+  assert.equal(relay.wants(A), false)
+  const waiting = [relay.want('exact', A), relay.want('glob', topicFromText('?'))]
+  assert.deepEqual([relay.wants(A), relay.wants(B), relay.wants(topicFromText('ab'))], [true, true, false])
+  gate.resolve()
+  await Promise.all(waiting)
+  relay.leave('glob', topicFromText('?'))
+  assert.deepEqual([relay.wants(A), relay.wants(B)], [true, false])
+  refuse = true
+  const refused = relay.want('exact', B)
+  assert.equal(relay.wants(B), true)
+  await assert.rejects(refused)
+  relay.leave('exact', A)
+  assert.deepEqual([relay.wants(A), relay.wants(B)], [false, false])
+})
+
+test('whoever wants a topic is told how long it takes until the other hubs have heard of it', async (t) => {
+  const { relay, clock, elsewhere, ...world } = await open(t)
+  assert.equal(await relay.want('exact', A), 100)
+  clock.advance(30)
+  assert.equal(await relay.want('exact', A), 70)
+  clock.advance(100)
+  assert.equal(await relay.want('exact', A), 0)
+  await elsewhere.set(OURS, [])
+  await settled({ relay, clock, elsewhere, ...world })
+  assert.equal(await relay.want('exact', A), 100, 'it is another row now')
+})
+
+test('that another hub goes by our url is noticed, once, and our own rows are never taken for its', async (t) => {
+  const world = await open(t, { before: [wanted(topicFromText('left'))] })
+  const { relay, elsewhere, shared } = world
+  await relay.start()
+  for (let i = 0; i < 3; i++) {
+    await relay.want('exact', A)
+    await elsewhere.set(OURS, [])
+    await settled(world)
+    relay.leave('exact', A)
+    await settled(world)
+  }
+  assert.equal(shared(), 0)
+  await elsewhere.add(OURS, wanted(B))
+  await elsewhere.add(OURS, wanted(A))
+  await elsewhere.add(OTHERS, wanted(A))
+  await settled(world)
+  assert.equal(shared(), 1)
+  assert.deepEqual(world.rows(), ['exact a', 'exact b'], 'what another hub wants is left to it')
 })
 
 test('what could not be added again or taken away is tried until it is done', async (t) => {

@@ -6,8 +6,10 @@ import type { Configure, ToBroadcaster, ToSubscriber } from '../../../protocol/l
 import { encodeToSubscriber } from '../../../protocol/lonelyps/stateful/to-subscriber.ts'
 import { createCompression } from './compression.ts'
 import type { Counters } from './counters.ts'
+import { Fault } from './fault.ts'
 import { createInterests } from './interests.ts'
 import type { Later } from './later.ts'
+import { sizeOfWords } from './memory.ts'
 import { createOutbox } from './outbox.ts'
 import type { SocketParts } from './parts.ts'
 import type { Replies } from './replies.ts'
@@ -23,6 +25,8 @@ export interface Conversation {
   readonly waiting: number
   readonly bytes: number
   readonly unacknowledged: number
+  /** Bytes that have come of a message in parts; `undefined` when none has begun. */
+  readonly inParts: number | undefined
   /** Does what was asked for, its authorization found right. @param url the pseudo-url that it was signed with */
   request(message: ToBroadcaster, url: string): Later<void>
   deliver(message: Message): void
@@ -54,19 +58,21 @@ export function openConversation(of: ConversationParts): Conversation {
   const { parts, identity, configure, counters, writer, replies, wire, progressed, failed } = of
   const { kit, prover, form, bodies, spool, memory } = parts
   const { limits, clock, meter } = kit
+  const { maxPartBytes, maxUnacknowledged, maxPendingBytes } = limits
   const account = clientOf(identity.address)
   const take = (bytes: number): boolean => bodies.take(account, bytes)
   const give = (bytes: number): void => bodies.give(account, bytes)
 
   const say = (message: ToSubscriber): void => writer.send(encodeToSubscriber(message, form))
   const compression = createCompression(parts, configure, {
-    say: (write) => outbox.say(write),
+    // What a dictionary needs is counted where it is trained.
+    say: (write) => outbox.say(write, 0),
     send: (message, body) => writer.send(encodeToSubscriber(message, form), body),
   })
   const outbox = createOutbox({
     writer, counters, prover, form,
     room: () => wire.room(),
-    bounds: { ...limits, maxParts: parts.acknowledged === 'signed' ? SIGNED_PARTS : Infinity },
+    bounds: { maxPartBytes, maxUnacknowledged, maxPendingBytes, maxParts: parts.acknowledged === 'signed' ? SIGNED_PARTS : Infinity },
     prepare: compression.prepare,
     sameForAll: parts.sameForAll,
     left: memory.give,
@@ -87,6 +93,9 @@ export function openConversation(of: ConversationParts): Conversation {
   })
   compression.begin()
 
+  /** Topics that a MISSED waits for. */
+  const telling = new Set<string>()
+
   function leave(): void {
     interests.leaveAll()
     outbox.close()
@@ -97,10 +106,20 @@ export function openConversation(of: ConversationParts): Conversation {
     get waiting() { return outbox.waiting },
     get bytes() { return outbox.bytes },
     get unacknowledged() { return outbox.unacknowledged },
+    get inParts() { return streams.size },
     request,
     deliver: outbox.push,
     missed(topic) {
-      outbox.say((url) => say({ type: 'missed', topic, tracing: NO_TRACING, authorization: prover(claims.missed({ url, topic, tracing: NO_TRACING })) }))
+      const name = topic.toString('latin1')
+      // One that waits says the same.
+      if (telling.has(name)) return
+      const size = sizeOfWords(2 * topic.length)
+      if (!memory.take(outbox.bytes, size)) return failed(new Fault('too much waits for it'))
+      telling.add(name)
+      outbox.say((url) => {
+        telling.delete(name)
+        say({ type: 'missed', topic, tracing: NO_TRACING, authorization: prover(claims.missed({ url, topic, tracing: NO_TRACING })) })
+      }, size)
     },
     leave,
     close() {

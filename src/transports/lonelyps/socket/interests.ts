@@ -8,18 +8,19 @@ import { weightOf, type SocketSubscriber, type Wanted } from './wanted.ts'
 
 /** Keeps other hubs on the same registry sending here what sockets want. */
 export interface Relaying {
-  /** Settles when the other hubs can know. Rejects when the registry cannot say so. */
-  want(kind: Kind, target: Topic): Promise<void>
+  /** Settles when the registry has it, with the milliseconds until the other hubs have heard. Rejects when it cannot. */
+  want(kind: Kind, target: Topic): Promise<number>
   leave(kind: Kind, target: Topic): void
 }
 
 /** What one socket has subscribed to (lonelyps, section 4.8). */
 export interface Interests {
   /**
-   * Asks for a subscription. Nothing comes before `begin`, which the caller calls in one step with the confirmation.
+   * Asks for a subscription. Nothing comes before `begin`, which the caller calls in one step with the confirmation; not
+   * before `unheard` milliseconds are over, for until then other hubs may not send what is published there.
    * @throws {Fault} when it has it, may not, or has too many
    */
-  ask(kind: Kind, bytes: Buffer): Later<{ begin(): void }>
+  ask(kind: Kind, bytes: Buffer): Later<{ begin(): void; readonly unheard: number }>
   /** Takes one back. @throws {Fault} when it has none */
   leave(kind: Kind, bytes: Buffer): { end(): void }
   leaveAll(): void
@@ -77,13 +78,13 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       const one: Interest = { undo: wanted.reserve(target, pattern) }
       own.set(key, one)
       weight += weightOf(target)
-      const ready = { begin: () => enter(kind, target, pattern, one) }
-      if (relaying === undefined) return ready
-      return relaying.want(kind, target).then(() => {
+      const begin = (): void => enter(kind, target, pattern, one)
+      if (relaying === undefined) return { begin, unheard: 0 }
+      return relaying.want(kind, target).then((unheard) => {
         // It may have gone meanwhile.
         if (over) relaying.leave(kind, target)
         else one.undo = both(one.undo, () => relaying.leave(kind, target))
-        return ready
+        return { begin, unheard }
       }, (error: Error) => {
         throw new Fault(`the registry: ${error.message}`)
       })

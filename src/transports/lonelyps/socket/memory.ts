@@ -1,4 +1,4 @@
-import type { Message } from '../../../core/message.ts'
+import { memoryOf, type Message } from '../../../core/message.ts'
 
 /** What messages that wait for sockets keep in memory, all together. One that waits for several is counted for each. */
 export interface SocketMemory {
@@ -14,8 +14,14 @@ const SHARES = 8
 /** Who has less stays, whatever the others have. */
 const LITTLE = 65_536
 
-export function sizeOf({ body }: Message): number {
-  return body.length + ENTRY_BYTES
+/** A message that waits: it is there once, and perhaps once more as it went to others. */
+export function sizeOf(message: Message): number {
+  return memoryOf(message) + message.body.length + ENTRY_BYTES
+}
+
+/** Something else that waits and has so many bytes. */
+export function sizeOfWords(bytes: number): number {
+  return bytes + ENTRY_BYTES
 }
 
 export function createSocketMemory(most: number): SocketMemory {

@@ -24,8 +24,8 @@ export interface Outbox {
   /** Parts that are not acknowledged. */
   readonly unacknowledged: number
   push(message: Message): void
-  /** Something else, once all before it is out. Gives what to write. */
-  say(write: (url: string) => void): void
+  /** Something else, once all before it is out. @param size bytes of the sockets' memory that it has while it waits */
+  say(write: (url: string) => void, size: number): void
   readonly awaited: Awaited
   /** Sends what may be sent. To be called when something was acknowledged. */
   pump(): void
@@ -53,7 +53,7 @@ export interface OutboxParts {
   readonly failed: (error: unknown) => void
 }
 
-type Item = { readonly message: Message } | { readonly write: (url: string) => void }
+type Item = { readonly message: Message; readonly size: number } | { readonly write: (url: string) => void; readonly size: number }
 
 const NO_TRACING = Buffer.alloc(0)
 /** What is not longer goes out as one frame. */
@@ -77,6 +77,7 @@ export function createOutbox(parts: OutboxParts): Outbox {
 
   function push(item: Item): void {
     row.push(item)
+    bytes += item.size
     pump()
   }
 
@@ -84,14 +85,13 @@ export function createOutbox(parts: OutboxParts): Outbox {
     if (toldRoom !== undefined && awaited.size < most) toldRoom()
     while (!busy && !closed && begun < row.length) {
       const item = row[begun] as Item
+      if ('message' in item && awaited.size >= most) return
+      if (writer.pendingBytes > bounds.maxPendingBytes && !hasRoom()) return
+      took()
       if ('write' in item) {
-        took()
         item.write(counters.broadcaster())
         continue
       }
-      if (awaited.size >= most) return
-      if (writer.pendingBytes > bounds.maxPendingBytes && !hasRoom()) return
-      took()
       try {
         const content = parts.prepare(item.message)
         if (content instanceof Promise || !fitsOnePart(item.message, content)) return later(item.message, content)
@@ -103,11 +103,9 @@ export function createOutbox(parts: OutboxParts): Outbox {
   }
 
   function took(): void {
-    const item = row[begun++] as Item
-    if ('message' in item) {
-      bytes -= sizeOf(item.message)
-      parts.left(sizeOf(item.message))
-    }
+    const { size } = row[begun++] as Item
+    bytes -= size
+    parts.left(size)
     if (begun < 64 || begun < row.length / 2) return
     row = row.slice(begun)
     begun = 0
@@ -213,18 +211,18 @@ export function createOutbox(parts: OutboxParts): Outbox {
     get unacknowledged() { return awaited.size },
     awaited,
     push(message) {
-      if (closed) return
-      const size = message.large?.size ?? message.body.length
-      if (size > bounds.maxParts * Math.max(LEAST_PART, bounds.maxPartBytes - HEADERS)) {
-        parts.left(sizeOf(message))
+      const size = sizeOf(message)
+      if (closed) return parts.left(size)
+      if ((message.large?.size ?? message.body.length) > bounds.maxParts * Math.max(LEAST_PART, bounds.maxPartBytes - HEADERS)) {
+        parts.left(size)
         return parts.unsendable(message)
       }
       message.large?.hold()
-      bytes += sizeOf(message)
-      push({ message })
+      push({ message, size })
     },
-    say(write) {
-      if (!closed) push({ write })
+    say(write, size) {
+      if (closed) parts.left(size)
+      else push({ write, size })
     },
     pump,
     close() {

@@ -33,6 +33,8 @@ export interface RequestsParts {
 
 const NO_TRACING = Buffer.alloc(0)
 const MAX_COUNT = 2 ** 32 - 1
+/** Bytes that a message may keep beside its own. */
+const SPARE = 1_024
 
 /**
  * Does what an open socket asks for, once it is proved that it may (lonelyps, sections 4.8 to 4.11). What is given back
@@ -45,11 +47,16 @@ export function createRequests(of: RequestsParts): (message: ToBroadcaster, url:
 
   function subscribe(kind: Kind, target: Buffer, url: string): Later<void> {
     const reply = replies.next()
-    return whenThere(interests.ask(kind, target), ({ begin }) => reply.fill(() => {
-      // In one step: nothing comes before the confirmation, and nothing is left out after it.
-      begin()
-      confirm('confirm_subscribe', kind, target, url)
-    }))
+    return whenThere(interests.ask(kind, target), ({ begin, unheard }) => {
+      const answer = (): void => reply.fill(() => {
+        // In one step: nothing comes before the confirmation, and nothing is left out after it.
+        begin()
+        confirm('confirm_subscribe', kind, target, url)
+      })
+      // Only the answer waits: what comes next may be done meanwhile.
+      if (unheard > 0) parts.clock.after(unheard, answer)
+      else answer()
+    })
   }
 
   function unsubscribe(kind: Kind, target: Buffer, url: string): void {
@@ -86,7 +93,8 @@ export function createRequests(of: RequestsParts): (message: ToBroadcaster, url:
       throw new Fault('a rule does not allow publishing there')
     }
     return whenThere(unpack(packed, of.unpacking), (unpacked) => {
-      const { body, large, sha512, size } = unpacked
+      const { large, size } = unpacked
+      const [body, sha512] = [ownBytes(unpacked.body), ownBytes(unpacked.sha512)]
       // What a confirmation is signed with differs so in the original, too (section 3.4).
       const signed = came === 'one' ? sha512 : Buffer.from(packed.head.sha512)
       // Copies: the answer may be long in coming, and the frame is large.
@@ -129,6 +137,14 @@ export function createRequests(of: RequestsParts): (message: ToBroadcaster, url:
       default: return message satisfies never
     }
   }
+}
+
+/** Memory of its own, unless nearly all of what it is a part of is it: a few bytes that wait must not keep a whole packet, or long headers. */
+function ownBytes(body: Buffer): Buffer {
+  if (body.buffer.byteLength <= 2 * body.length + SPARE) return body
+  const own = Buffer.allocUnsafeSlow(body.length)
+  body.copy(own)
+  return own
 }
 
 /** Whoever still needs a large body holds it when this has settled. */

@@ -2,11 +2,13 @@ import type { Message } from '../../../core/message.ts'
 import type { Identity } from '../../../core/ports.ts'
 import { topicToBytes } from '../../../core/topic.ts'
 import { clientOf } from '../../../http/body-account.ts'
+import type { Unfinished } from '../../../http/unfinished.ts'
 import { claims } from '../../../protocol/lonelyps/claims.ts'
 import { connectionNonce, NONCE_SIZE } from '../../../protocol/lonelyps/stateful/connection.ts'
 import type { Configure, ToBroadcaster } from '../../../protocol/lonelyps/stateful/messages.ts'
 import { parseToBroadcaster } from '../../../protocol/lonelyps/stateful/to-broadcaster.ts'
 import { encodeToSubscriber } from '../../../protocol/lonelyps/stateful/to-subscriber.ts'
+import { createArrivals } from './arrivals.ts'
 import { createChecks, type Checked } from './checks.ts'
 import { createCounters } from './counters.ts'
 import { Fault } from './fault.ts'
@@ -25,8 +27,8 @@ export interface Session extends SocketSubscriber {
   readonly takesLarge: true
   /** A message came in. */
   receive(data: Buffer, binary: boolean): void
-  /** So many bytes came in; the messages that they complete were received before. */
-  arrived(bytes: number): void
+  /** Bytes came in; the messages that they complete were received before, and this is left. */
+  arrived(unfinished: Unfinished): void
   /** What came in is no WebSocket message that may be: the connection is about to go. */
   broken(reason: string): void
   /** The connection is gone. What came before is still done. */
@@ -39,16 +41,19 @@ export interface Session extends SocketSubscriber {
 
 /** What has come in and is to be done. */
 type Step =
-  /** Before the handshake is done, frames wait as they are. */
+  /** Before the handshake is done frames wait as they are, and what comes behind such a one does, too. */
   | { readonly frame: Buffer }
   | { readonly message: ToBroadcaster; readonly checked: Checked }
   | { readonly wrong: string }
 
-/** Bytes of a message that has not come whole which are not booked: packets come in such pieces. */
-const UNBOOKED = 131_072
 /** The handshake is shorter than this, whatever its headers hold. */
 const LONGEST_HANDSHAKE = 3 * 65_536
 const NO_TRACING = Buffer.alloc(0)
+
+/** What has come of a message in parts is not late while it waits here. */
+function mayBePart(step: Step): boolean {
+  return 'frame' in step || ('message' in step && step.message.type === 'notify_stream')
+}
 
 export function createSession(parts: SocketParts, wire: Wire, identity: Identity): Session {
   const { kit, bodies, memory, prover } = parts
@@ -58,22 +63,36 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
   /** 'leaving': the peer has gone, and what it said before is still to be done. */
   let state: 'here' | 'leaving' | 'over' = 'here'
   let greeted = false
-  let [unfinished, booked] = [0, 0]
-  let progressAt = wheel.now
+  /** Frames that wait as they are. What comes behind them is read after them: what it is signed with hangs on them. */
+  let raw = 0
+  const since = wheel.now
+  let progressAt = since
   let roomComes: Promise<void> | undefined
 
   const writer = createWriter(wire, kit.turn, progressed)
   const replies = createReplies(() => inlet.look())
+  const arrivals = createArrivals({
+    now: () => wheel.now,
+    span: limits.requestTimeout,
+    take: (bytes) => bodies.take(account, bytes),
+    give: (bytes) => bodies.give(account, bytes),
+    inParts: () => open?.conversation.inParts,
+    sooner: lookInTime,
+  })
   const inlet = createInlet<Step>({
-    act,
+    act: (step) => (mayBePart(step) ? whenThere(act(step), arrivals.partDone) : act(step)),
     failed,
     idle() {
       if (state === 'leaving') finish()
     },
     wire: {
-      pause: () => wire.pause(),
+      pause() {
+        arrivals.pause()
+        wire.pause()
+      },
       resume() {
         progressed()
+        arrivals.resume()
         wire.resume()
       },
     },
@@ -103,7 +122,10 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
 
   function act(step: Step): Later<void> {
     if ('wrong' in step) throw new Fault(step.wrong)
-    if ('frame' in step) return open === undefined ? handshake(step.frame) : act(read(step.frame, open.check))
+    if ('frame' in step) {
+      raw--
+      return open === undefined ? handshake(step.frame) : act(read(step.frame, open.check))
+    }
     const { message, checked } = step
     return whenThere(checked.verdict, (verdict) => {
       // It was ended meanwhile: what it would book now nobody gave back.
@@ -163,29 +185,38 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     wheel.remove(watch)
     inlet.drop()
     open?.conversation.close()
-    bodies.give(account, booked)
-    booked = 0
   }
 
   /** Looks at whoever is silent. */
   const watch = {
     wheelSlot: undefined as Parameters<typeof wheel.add>[0]['wheelSlot'],
     tick(now: number): number {
-      if (open === undefined) {
-        end('it never said who it is')
+      const reason = silent(now)
+      if (reason !== undefined) {
+        end(reason)
         return 0
       }
-      const { acknowledgeTimeout } = limits
-      // What it says is not heard while nothing is read.
-      if (open.conversation.unacknowledged === 0 || inlet.waiting > 0 || inlet.paused) progressed()
-      if (now - progressAt >= acknowledgeTimeout) {
-        end('it acknowledges nothing')
-        return 0
-      }
-      return Math.max(1, progressAt + acknowledgeTimeout - now)
+      lookAt = Math.min(progressAt + limits.acknowledgeTimeout, arrivals.due)
+      return Math.max(1, lookAt - now)
     },
   }
+  let lookAt = since + limits.configureTimeout
   wheel.add(watch, limits.configureTimeout)
+
+  function silent(now: number): string | undefined {
+    if (open === undefined) return 'it never said who it is'
+    // What it says is not heard while nothing is read.
+    if (open.conversation.unacknowledged === 0 || inlet.waiting > 0 || inlet.paused) progressed()
+    if (now - progressAt >= limits.acknowledgeTimeout) return 'it acknowledges nothing'
+    return arrivals.isLate(now) ? 'a message it began does not come' : undefined
+  }
+
+  function lookInTime(): void {
+    // A handshake has its own time.
+    if (state === 'over' || open === undefined || arrivals.due >= lookAt) return
+    lookAt = arrivals.due
+    wheel.add(watch, Math.max(1, lookAt - wheel.now))
+  }
 
   const session: Session = {
     count: 1,
@@ -200,20 +231,18 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     gap() {},
     receive(data, binary) {
       greeted = true
-      unfinished = 0
-      bodies.give(account, booked)
-      booked = 0
+      arrivals.cameWhole()
       if (state !== 'here') return
       if (!binary) return inlet.push({ wrong: 'a text message' }, 0)
-      inlet.push(open === undefined ? { frame: data } : read(data, open.check), data.length)
+      const step = open === undefined || raw > 0 ? { frame: data } : read(data, open.check)
+      if ('frame' in step) raw++
+      if (mayBePart(step)) arrivals.partWaits()
+      inlet.push(step, data.length)
     },
-    arrived(bytes) {
-      unfinished += bytes
-      if (state !== 'here' || unfinished <= UNBOOKED) return
-      if (!greeted && unfinished > LONGEST_HANDSHAKE) return end('a long message before CONFIGURE')
-      const more = unfinished - booked
-      if (bodies.take(account, more)) booked += more
-      else end('too much is on its way')
+    arrived(unfinished) {
+      if (state !== 'here') return
+      if (!greeted && Math.max(unfinished.announced, unfinished.kept) > LONGEST_HANDSHAKE) return end('a long message before CONFIGURE')
+      if (!arrivals.arrived(unfinished)) end('too much is on its way')
     },
     broken(reason) {
       if (state !== 'here') return
@@ -221,6 +250,8 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
       session.gone()
     },
     gone() {
+      // Not before: until then what has come of a message is there.
+      arrivals.close()
       if (state !== 'here') return
       state = 'leaving'
       open?.conversation.leave()

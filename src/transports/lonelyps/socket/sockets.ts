@@ -76,7 +76,7 @@ export function createSockets(options: SocketsOptions): Sockets {
       const connection = acceptor.accept(request.message, socket, head, {
         // Nothing of this is called before there is a session.
         message: (data, binary) => session.receive(data, binary),
-        bytes: (count) => session.arrived(count),
+        arrived: (unfinished) => session.arrived(unfinished),
         broken: (reason) => session.broken(reason),
         closed() {
           sessions.delete(session)

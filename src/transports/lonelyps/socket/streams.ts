@@ -7,6 +7,8 @@ import { whenThere, type Later } from './later.ts'
 
 /** Messages that come in parts, one after the other (lonelyps, section 4.10). */
 export interface Streams {
+  /** Bytes that have come of the message that has begun; `undefined` when none has. */
+  readonly size: number | undefined
   /**
    * The next part.
    * @returns the message, when this was its last part
@@ -116,6 +118,7 @@ export function createStreams({ spool, bounds, take, give }: StreamsParts): Stre
   }
 
   return {
+    get size() { return stream?.size },
     add(part) {
       return whenThere(stream ?? begin(part), (one) => whenThere(into(one, part), () => end(one)))
     },

@@ -29,8 +29,10 @@ export interface UnpackParts {
   readonly give: (bytes: number) => void
 }
 
-/** Longer bodies are decompressed off the event loop. */
+/** What is longer, before or after, is decompressed off the event loop. */
 const AT_ONCE = 65_536
+/** What goes to disk, or through zstd, goes in such pieces: each is looked at on the event loop. */
+const PIECE = 131_072
 const NOTHING = Buffer.alloc(0)
 
 /**
@@ -49,11 +51,23 @@ export function unpack(packed: Packed, parts: UnpackParts): Later<Unpacked> {
   const dictionary = known === 'none' ? undefined : known
   if (head.decompressedLength > BigInt(parts.bounds.maxSpoolBytes - parts.spool.bytes)) return refuse(large, `no room for ${head.decompressedLength} bytes`)
   const size = Number(head.decompressedLength)
+  const length = large?.size ?? body.length
+  if (length > longestOf(size)) return refuse(large, `${length} bytes where ${size} are compressed`)
   const { maxWindowBytes, spoolAbove } = parts.bounds
-  if (large !== undefined || size > spoolAbove) return toSpool(packed, size, parts, () => decompressing(maxWindowBytes, dictionary))
-  if (size <= AT_ONCE) return unpacked(decompress(body, size, maxWindowBytes, dictionary))
-  if (!parts.take(size)) return refuse(large, 'too much is on its way')
-  return decompressLater(body, size, maxWindowBytes, dictionary).finally(() => parts.give(size)).then(unpacked)
+  const window = Math.min(size, maxWindowBytes === 0 ? Infinity : maxWindowBytes)
+  if (large !== undefined || size > spoolAbove) return booked(packed, window, parts, () => toSpool(packed, size, parts, () => decompressing(maxWindowBytes, dictionary)))
+  if (Math.max(size, length) <= AT_ONCE) return unpacked(decompress(body, size, maxWindowBytes, dictionary))
+  return booked(packed, size + window, parts, () => decompressLater(body, size, maxWindowBytes, dictionary).then(unpacked))
+}
+
+/** The longest frame that so many bytes have: zstd adds little to what it cannot make shorter. More is there to cost time. */
+function longestOf(size: number): number {
+  return size + size / 16 + 65_536
+}
+
+function booked({ large }: Packed, bytes: number, { take, give }: UnpackParts, go: () => Promise<Unpacked>): Promise<Unpacked> {
+  if (!take(bytes)) return refuse(large, 'too much is on its way')
+  return go().finally(() => give(bytes))
 }
 
 function refuse(large: LargeBody | undefined, why: string): never {
@@ -70,7 +84,7 @@ async function toSpool({ body, large }: Packed, size: number, { spool }: UnpackP
   const file = await spool.create().catch((error: Error) => refuse(large, error.message))
   const digest = createHash('sha512')
   try {
-    const source = large === undefined ? [body] : large.read()
+    const source = large === undefined ? pieces(body) : large.read()
     for await (const piece of open === undefined ? source : through(source, open())) {
       if (file.size + piece.length > size) throw new Fault('it is longer than announced, decompressed')
       const written = file.write(piece)
@@ -85,6 +99,10 @@ async function toSpool({ body, large }: Packed, size: number, { spool }: UnpackP
     file.discard()
     large?.letGo()
   }
+}
+
+function* pieces(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.length; at += PIECE) yield body.subarray(at, at + PIECE)
 }
 
 /** What comes out of a transform. The source is read as it takes it; leaving the loop ends both. */

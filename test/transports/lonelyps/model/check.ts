@@ -1,5 +1,6 @@
 import { topicFromBytes } from '../../../../src/core/topic.ts'
 import type { Model } from './model.ts'
+import { bytesOf } from './model-socket.ts'
 import type { Peer } from './peer.ts'
 import { TOPICS, WHOLE, type Plan } from './plan.ts'
 import type { World } from './world.ts'
@@ -38,7 +39,7 @@ export function check(watched: Watched): void {
   // Where messages go in parts it is not foretold when one no longer waits.
   if (plan.limits.maxPartBytes < WHOLE) return
   const { memory } = world.held()
-  const waiting = model.sockets.filter(({ phase }) => phase === 'open').flatMap(({ row }) => row).reduce<number>((sum, one) => sum + (one === 'said' ? 0 : one), 0)
+  const waiting = model.sockets.filter(({ phase }) => phase === 'open').reduce((sum, one) => sum + bytesOf(one), 0)
   if (memory !== waiting) throw new Error(`${memory} bytes wait, not ${waiting}`)
 }
 

@@ -26,15 +26,15 @@ export interface ModelSocket {
   /** The hub has closed it, and why. */
   closed: string | undefined
   confirmed: boolean
-  readonly queue: { readonly said: Said; verdict: Verdict | undefined }[]
+  readonly queue: { readonly said: Said; verdict: Verdict | undefined; readonly isRead: boolean }[]
   blocked: boolean
   readonly own: Set<string>
   readonly joined: Map<string, { readonly kind: Kind; readonly target: Buffer; readonly answer: number }>
   readonly answers: Answer[]
   released: number
   readonly unasked: Unasked[]
-  /** Bytes of the messages that wait, 'said' for what is no message. */
-  readonly row: (number | 'said')[]
+  /** What waits to be sent, and the bytes that each is counted with. */
+  readonly row: { readonly is: 'message' | 'said'; readonly bytes: number; readonly missed?: Buffer }[]
   flying: number
   stalled: boolean
   held: boolean
@@ -71,4 +71,9 @@ export function matches(kind: Kind, target: Buffer, topic: Buffer): boolean {
     compiled.set(glob, (pattern = new RegExp(`^${source}$`, 'su')))
   }
   return pattern.test(text)
+}
+
+/** Bytes that wait for it. */
+export function bytesOf({ row }: ModelSocket): number {
+  return row.reduce((sum, { bytes }) => sum + bytes, 0)
 }

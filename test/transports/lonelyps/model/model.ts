@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { claims } from '../../../../src/protocol/lonelyps/claims.ts'
-import { createModelSocket, matches, type Door, type ModelSocket, type Stream, type Verdict } from './model-socket.ts'
+import { bytesOf, createModelSocket, matches, type Door, type ModelSocket, type Stream, type Verdict } from './model-socket.ts'
 import { ENTRY_BYTES, LOCKED, PRESET, SHARES, type Plan } from './plan.ts'
 import type { Answer, Kind, Packed, Proof, Said, Unasked } from './said.ts'
 import type { Fate, Moods } from './world.ts'
@@ -267,36 +267,41 @@ export function createModel(plan: Plan, moods: Moods, fates: ReadonlyMap<string,
       const wanted = [...socket.joined.values()].filter(({ kind, target }) => matches(kind, target, topic))
       if (wanted.length === 0) continue
       count++
-      const bytes = socket.row.reduce<number>((sum, one) => sum + (one === 'said' ? 0 : one), 0)
-      const more = (body.length > limits.spoolAbove ? 0 : body.length) + ENTRY_BYTES
+      const bytes = bytesOf(socket)
+      const more = 2 * (body.length > limits.spoolAbove ? 0 : body.length) + ENTRY_BYTES
       if (socket.row.length >= limits.maxSocketQueue || (bytes > 0 && bytes + more > limits.maxSocketBytes / SHARES)) end(socket, 'too slow')
       else {
         socket.unasked.push({ kind: 'message', topic, body, offset, after: Math.min(...wanted.map(({ answer }) => answer)) })
-        socket.row.push(more)
+        socket.row.push({ is: 'message', bytes: more })
         pump(socket)
       }
     }
     return count
   }
 
-  function say(socket: ModelSocket, what: Unasked): void {
+  function say(socket: ModelSocket, what: Unasked, bytes = 0): void {
     socket.unasked.push(what)
-    socket.row.push('said')
+    socket.row.push(what.kind === 'missed' ? { is: 'said', bytes, missed: what.topic } : { is: 'said', bytes })
     pump(socket)
+  }
+
+  function tellMissed(socket: ModelSocket, topic: Buffer): void {
+    const [bytes, more] = [bytesOf(socket), 2 * topic.length + ENTRY_BYTES]
+    if (bytes > 0 && bytes + more > limits.maxSocketBytes / SHARES) end(socket, 'too slow')
+    else say(socket, { kind: 'missed', topic }, more)
   }
 
   /** What no longer waits, where each message is one part. */
   function pump(socket: ModelSocket): void {
     const most = limits.maxUnacknowledged === 0 ? Infinity : limits.maxUnacknowledged
     while (!socket.held && socket.row.length > 0) {
-      if (socket.row[0] !== 'said') {
-        if (socket.flying >= most) return
-        if (socket.stalled) {
-          socket.held = true
-          return
-        }
-        socket.flying++
+      const isMessage = socket.row[0]?.is === 'message'
+      if (isMessage && socket.flying >= most) return
+      if (socket.stalled) {
+        socket.held = true
+        return
       }
+      if (isMessage) socket.flying++
       socket.row.shift()
     }
   }
@@ -311,8 +316,10 @@ export function createModel(plan: Plan, moods: Moods, fates: ReadonlyMap<string,
     },
     receive(socket, said) {
       if (socket.phase !== 'greeting' && socket.phase !== 'open') return
-      const verdict = socket.confirmed && said.is !== 'wrong' ? worth(said.proof) : undefined
-      socket.queue.push({ said, verdict })
+      // What comes behind frames of the handshake is read after them.
+      const isRead = socket.confirmed && !socket.queue.some((one) => !one.isRead)
+      const verdict = isRead && said.is !== 'wrong' ? worth(said.proof) : undefined
+      socket.queue.push({ said, verdict, isRead })
       run(socket)
     },
     gone(socket) {
@@ -328,7 +335,8 @@ export function createModel(plan: Plan, moods: Moods, fates: ReadonlyMap<string,
       for (const socket of sockets) {
         if (![...socket.joined.values()].some(({ kind, target }) => matches(kind, target, topic))) continue
         if (socket.row.length >= limits.maxSocketQueue) end(socket, 'too slow')
-        else say(socket, { kind: 'missed', topic })
+        // One that waits says the same.
+        else if (!socket.row.some((one) => one.missed?.equals(topic) === true)) tellMissed(socket, topic)
       }
     },
     unstall(socket) {

@@ -121,7 +121,7 @@ function deliver(peer: Peer, model: Model): void {
   if (frame === undefined || peer.wire.closes.length > 0) return
   model.receive(peer.model, frame.said)
   peer.session.receive(frame.bytes, frame.binary)
-  peer.session.arrived(frame.bytes.length)
+  peer.session.arrived({ number: peer.sent.length, bytes: 0, announced: 0, kept: 0 })
 }
 
 /** Until nothing moves any more: what the hub reads is read, and held against the model. */
