@@ -105,7 +105,6 @@ export const SIGNATURE_MIGRATIONS: readonly string[] = [
     code       BLOB PRIMARY KEY,
     expires_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX main.signatures_by_expires_at ON signatures (expires_at);
   CREATE TABLE about (
     only  INTEGER PRIMARY KEY CHECK (only = 1),
     id    TEXT NOT NULL,

@@ -4,7 +4,7 @@ import type { SignatureCall } from './calls.ts'
 import { kindOf, signatureMemory, type Signatures } from './signatures.ts'
 
 /**
- * Remembers signatures in the caller's own thread: the file takes one within some 30 us, because nothing waits for the disk,
+ * Remembers signatures in the caller's own thread: the file takes one within some 15 us, because nothing waits for the disk,
  * while asking another thread takes several times that, on both sides. What is asked for in one go, as by the frames that
  * came in one packet, shares a transaction. Whatever is not that simple is left to the thread.
  */

@@ -25,8 +25,8 @@ export function openSignatures(database: DatabaseSync, { file, busyTimeout, boot
   const opened = new DatabaseSync(path, { timeout: busyTimeout })
   try {
     journalAhead(opened, busyTimeout)
-    // Small checkpoints often: none holds anybody up for milliseconds.
-    opened.exec('PRAGMA main.synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 128')
+    // A checkpoint in the midst of a request must not take many milliseconds.
+    opened.exec('PRAGMA main.synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000')
     opened.prepare('ATTACH ? AS durable').run(file)
     opened.exec('PRAGMA durable.synchronous = FULL')
     if (path === ':memory:') opened.exec(SIGNATURE_TABLES.replaceAll('CREATE TABLE ', 'CREATE TABLE durable.'))

@@ -24,8 +24,17 @@ export const SKEW_MS = 5_000
 const SIGNATURE_GRACE_MS = 600_000
 /** Signatures that come between two looks for expired ones. */
 const SWEPT = 16
+/** Rows that are looked at then. */
+const LOOKED_AT = 64
+/** Bytes of a signature that the file keeps: as hard to meet by chance as the whole, and four times as many in a page. */
+const KEPT = 16
+const NOTHING = new Uint8Array(0)
+/** Before any signature. */
+const LONG_AGO = -9_000_000_000_000
 /** Expired rows of the database that go when it is opened. */
 const MOST_OLD = 50_000
+
+type RememberCall = Extract<SignatureCall, { do: 'remember' }>
 
 /** Calls of different kinds need different locks: `passing` needs none that others hold for long. */
 export function kindOf(call: SignatureCall): 'passing' | 'ahead' | 'forget' {
@@ -40,7 +49,9 @@ export function kindOf(call: SignatureCall): 'passing' | 'ahead' | 'forget' {
 export function signatureMemory(database: DatabaseSync, parts: { readonly file: string; readonly busyTimeout: number; readonly bootTime: number }): Signatures {
   let opened: OpenedSignatures | undefined
   let prepared = new Map<string, StatementSync>()
-  const unswept = { main: 0, durable: 0 }
+  let [unswept, unsynced] = [0, 0]
+  /** The last row that was looked at for being expired. */
+  let sweptTo: Uint8Array = NOTHING
 
   function sql(text: string): StatementSync {
     let statement = prepared.get(text)
@@ -69,30 +80,61 @@ export function signatureMemory(database: DatabaseSync, parts: { readonly file: 
     opened = undefined
   }
 
-  function remember({ signature, expiresAt, signedAt, now }: Extract<SignatureCall, { do: 'remember' }>, into: 'main' | 'durable', since: number): Verdict {
-    const other = into === 'main' ? 'durable' : 'main'
-    sweep(into, now)
-    if (isKnown(other, signature, now)) return false
-    if (signedAt <= since) return isKnown(into, signature, now) ? false : undefined
-    return sql(`INSERT INTO ${into}.signatures (code, expires_at) VALUES (?, ?)
-      ON CONFLICT (code) DO UPDATE SET expires_at = excluded.expires_at WHERE signatures.expires_at < ?`).run(signature, expiresAt, now).changes === 1
+  /** In one statement, and in one page: more of either would cost as much as all the rest of a signed request. */
+  function rememberPassing({ signature, expiresAt, signedAt, now }: RememberCall): Verdict {
+    const isNew = sql(`INSERT INTO main.signatures (code, expires_at)
+      SELECT ?, ? WHERE ? > (SELECT coalesce(max(since), ${LONG_AGO}) FROM main.about) + ${SKEW_MS}
+      ON CONFLICT (code) DO UPDATE SET expires_at = excluded.expires_at WHERE signatures.expires_at < ?`).run(kept(signature), expiresAt, signedAt, now).changes === 1
+    // Behind the first write: a transaction that began with reading may find that others have written meanwhile.
+    sweep(now)
+    return isNew ? true : refusal(signature, signedAt, now)
   }
 
-  /** Two for each that comes, some at a time: the table shrinks to what is valid without a sweep that anybody would have to wait for. */
-  function sweep(where: 'main' | 'durable', now: number): void {
-    if (++unswept[where] < SWEPT) return
-    sql(`DELETE FROM ${where}.signatures WHERE code IN (SELECT code FROM ${where}.signatures WHERE expires_at < ? LIMIT ${2 * SWEPT})`).run(now - SIGNATURE_GRACE_MS)
-    unswept[where] = 0
+  /** Known, or of before what is remembered. */
+  function refusal(signature: Uint8Array, signedAt: number, now: number): Verdict {
+    if (isKnown('main', signature, now)) return false
+    const since = sql('SELECT since FROM main.about').get()?.['since'] ?? LONG_AGO
+    return signedAt > Number(since) + SKEW_MS ? false : undefined
+  }
+
+  /** To the disk, and to where it is looked for. */
+  function rememberAhead(call: RememberCall): Verdict {
+    const { signature, expiresAt, now } = call
+    if (isKnown('durable', signature, now)) return false
+    const verdict = rememberPassing(call)
+    if (verdict !== true) return verdict
+    if (++unsynced >= SWEPT) {
+      sql(`DELETE FROM durable.signatures WHERE code IN (SELECT code FROM durable.signatures WHERE expires_at < ? LIMIT ${2 * SWEPT})`).run(now - SIGNATURE_GRACE_MS)
+      unsynced = 0
+    }
+    sql('INSERT OR REPLACE INTO durable.signatures (code, expires_at) VALUES (?, ?)').run(signature, expiresAt)
+    return true
+  }
+
+  /** Four for each that comes, some at a time and in the order of the table: it shrinks to what is valid without a sweep that anybody would have to wait for. */
+  function sweep(now: number): void {
+    if (++unswept < SWEPT) return
+    unswept = 0
+    const rows = sql(`SELECT code, expires_at FROM main.signatures WHERE code > ? ORDER BY code LIMIT ${LOOKED_AT}`).all(sweptTo)
+    for (const row of rows) {
+      if (Number(row['expires_at']) < now - SIGNATURE_GRACE_MS) sql('DELETE FROM main.signatures WHERE code = ?').run(row['code'] as Uint8Array)
+    }
+    sweptTo = rows.length < LOOKED_AT ? NOTHING : (rows.at(-1)?.['code'] as Uint8Array)
   }
 
   function isKnown(where: 'main' | 'durable', signature: Uint8Array, now: number): boolean {
-    return sql(`SELECT 1 FROM ${where}.signatures WHERE code = ? AND expires_at >= ?`).get(signature, now) !== undefined
+    return sql(`SELECT 1 FROM ${where}.signatures WHERE code = ? AND expires_at >= ?`).get(where === 'main' ? kept(signature) : signature, now) !== undefined
   }
 
-  function one(call: SignatureCall, since: number): Verdict {
-    if (call.do === 'remember') return remember(call, kindOf(call) === 'ahead' ? 'durable' : 'main', since)
-    for (const where of ['main', 'durable']) sql(`DELETE FROM ${where}.signatures WHERE code = ?`).run(call.signature)
+  function forget(signature: Uint8Array): undefined {
+    sql('DELETE FROM main.signatures WHERE code = ?').run(kept(signature))
+    sql('DELETE FROM durable.signatures WHERE code = ?').run(signature)
     return undefined
+  }
+
+  function one(call: SignatureCall): Verdict {
+    if (call.do === 'forget') return forget(call.signature)
+    return kindOf(call) === 'ahead' ? rememberAhead(call) : rememberPassing(call)
   }
 
   return {
@@ -100,12 +142,9 @@ export function signatureMemory(database: DatabaseSync, parts: { readonly file: 
       const [first] = calls
       if (first === undefined) return []
       const connection = ready(first.now)
-      // The first statement of what passes writes to its own file: no lock on the database is waited for.
-      return inTransaction(connection, kindOf(first) === 'passing' ? 'BEGIN' : 'BEGIN IMMEDIATE', () => {
-        if (kindOf(first) === 'passing') sql('UPDATE main.about SET since = since WHERE false').run()
-        const since = sql('SELECT since FROM main.about').get()?.['since'] ?? -Infinity
-        return calls.map((call) => one(call, Number(since) + SKEW_MS))
-      })
+      if (kindOf(first) !== 'passing') return inTransaction(connection, 'BEGIN IMMEDIATE', () => calls.map(one))
+      // The first statement of what passes writes to its own file: no lock on the database is waited for. One statement needs no transaction.
+      return calls.length === 1 ? [one(first)] : inTransaction(connection, 'BEGIN', () => calls.map(one))
     },
     close,
   }
@@ -127,6 +166,8 @@ function reconcile({ database, discarded }: OpenedSignatures, bootTime: number, 
     } else if (known !== undefined && known['id'] !== id) database.prepare('UPDATE main.about SET since = ?').run(now)
     if (known?.['id'] !== id) database.prepare('INSERT OR REPLACE INTO durable.signature_file (only, id, made_at) VALUES (1, ?, ?)').run(id, now)
     database.prepare('DELETE FROM durable.signatures WHERE code IN (SELECT code FROM durable.signatures WHERE expires_at < ? LIMIT ?)').run(now - SIGNATURE_GRACE_MS, MOST_OLD)
+    // Looked for in one place from now on.
+    database.prepare(`INSERT OR IGNORE INTO main.signatures (code, expires_at) SELECT substr(code, 1, ${KEPT}), expires_at FROM durable.signatures WHERE expires_at >= ?`).run(now)
   })
 }
 
@@ -141,4 +182,8 @@ function inTransaction<T>(database: DatabaseSync, begin: 'BEGIN' | 'BEGIN IMMEDI
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
+}
+
+function kept(signature: Uint8Array): Uint8Array {
+  return signature.subarray(0, KEPT)
 }
