@@ -36,7 +36,8 @@ export interface Rules {
   maySubscribe(interest: Interest, by: Identity): boolean
 }
 
-const CACHED = 10_000
+/** Topics whose rules are remembered, and the signs of them all: some clients' topics are long, and never come again. */
+const [CACHED, CACHED_SIGNS] = [10_000, 1_000_000]
 
 /**
  * The rules, with what no rule states: anyone publishes, anyone subscribes, nothing is kept. Answers for a topic are
@@ -46,6 +47,7 @@ const CACHED = 10_000
 export function createRules(rules: readonly Rule[]): Rules {
   const compiled = rules.map((rule) => ({ rule, pattern: compilePattern(rule.topics) }))
   const cache = new Map<Topic, Policy>()
+  let signs = 0
 
   function resolve(topic: Topic): Policy {
     const matching = compiled.filter(({ pattern }) => pattern.covers(topic)).map(({ rule }) => rule)
@@ -61,7 +63,11 @@ export function createRules(rules: readonly Rule[]): Rules {
     const known = cache.get(topic)
     if (known !== undefined) return known
     const found = resolve(topic)
-    if (cache.size >= CACHED) cache.clear()
+    if (cache.size >= CACHED || signs + topic.length > CACHED_SIGNS) {
+      cache.clear()
+      signs = 0
+    }
+    signs += topic.length
     cache.set(topic, found)
     return found
   }

@@ -143,3 +143,14 @@ test('a topic that is no UTF-8 does not get round a rule', () => {
   assert.equal(rules.may('publish', topicFromBytes(Buffer.from([0xff])), NEIGHBOUR), false)
   assert.equal(rules.may('publish', topicFromBytes(Buffer.from('open/\xff', 'latin1')), NEIGHBOUR), true)
 })
+
+test('what is remembered of topics stays small, however long they are', () => {
+  const rules = createRules([{ topics: 'a*', publish: 'nobody' }])
+  const before = heapUsed()
+  // Flat texts of their own, as they come off the wire.
+  for (let i = 0; i < 2_000; i++) rules.may('publish', topicFromBytes(Buffer.from(`${i} `.padEnd(30_000, 'x'))), OURSELVES)
+  const more = (heapUsed() - before) / 2 ** 20
+  // Still in use: else it would all have been let go of before it was measured.
+  assert.equal(rules.may('publish', topicFromText('a'), STRANGER), false)
+  assert.ok(more < 20, `${more.toFixed(0)} MiB for topics that nobody has`)
+})
