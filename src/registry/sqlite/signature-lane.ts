@@ -5,8 +5,8 @@ import { kindOf, signatureMemory, type Signatures } from './signatures.ts'
 
 /**
  * Remembers signatures in the caller's own thread: the file takes one within some 15 us, because nothing waits for the disk,
- * while asking another thread takes several times that, on both sides. What is asked for in one go, as by the frames that
- * came in one packet, shares a transaction. Whatever is not that simple is left to the thread.
+ * while asking another thread takes several times that, on both sides. What is asked for in one turn of the event loop
+ * shares a transaction. Whatever is not that simple is left to the thread.
  */
 export interface SignatureLane {
   /** The thread has made its files. */
@@ -75,7 +75,7 @@ export function createSignatureLane({ file, clock, bootTime }: { file: string; c
       const call = { do: 'remember', signature, expiresAt, signedAt, now: clock.now() } as const
       if (kindOf(call) !== 'passing') return undefined
       return new Promise((done) => {
-        if (waiting.push({ call, done }) === 1) queueMicrotask(perform)
+        if (waiting.push({ call, done }) === 1) setImmediate(perform)
         else if (waiting.length === MOST_TOGETHER) perform()
       })
     },
