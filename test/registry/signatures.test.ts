@@ -209,3 +209,19 @@ test('while another program holds the file of signatures the event loop goes on,
   assert.equal(await use(registry, 'while held 2'), true, 'beside the thread again')
   assert.equal(await use(hub(), 'while held 2'), false)
 })
+
+test('what is still answered while it closes opens no file again', async (t) => {
+  const { hub, use, signatures } = world(t)
+  const registry = hub()
+  const first = use(registry, 'answered while it closes')
+  const closing = registry.close()
+  assert.equal(await first, true)
+  await closing
+  await assert.rejects(use(registry, 'late'), unavailable())
+  const again = hub()
+  assert.equal(await use(again, 'by the thread'), true)
+  const beside = use(again, 'beside it')
+  await Promise.all([again.close(), beside.then((isNew) => assert.equal(isNew, true))])
+  // The last to close a database takes its log away.
+  await until(() => !existsSync(`${signatures}-wal`), 'nobody to have the file open')
+})

@@ -145,13 +145,13 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     })
   }
 
-  async function remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean> {
-    if (closed !== undefined) throw closed
-    const atOnce = await lane.remember(signature, expiresAt, signedAt)
-    if (atOnce !== undefined) return atOnce
-    const isNew = await ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() })
-    lane.ready()
-    return isNew
+  function remember(signature: Uint8Array, expiresAt: number, signedAt: number): Promise<boolean> {
+    if (closed !== undefined) return Promise.reject(closed)
+    const byThread = (): Promise<boolean> => ask({ do: 'remember', signature, expiresAt, signedAt, now: clock.now() }).then((isNew) => {
+      lane.ready()
+      return isNew
+    })
+    return lane.remember(signature, expiresAt, signedAt)?.then((isNew) => isNew ?? byThread()) ?? byThread()
   }
 
   function set(url: string, wanted: readonly Wanted[]): Promise<void> {

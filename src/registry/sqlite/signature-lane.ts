@@ -26,6 +26,7 @@ const MOST_TOGETHER = 256
 export function createSignatureLane({ file, clock, bootTime }: { file: string; clock: Clock; bootTime: number }): SignatureLane {
   let opened: { readonly database: DatabaseSync; readonly memory: Signatures } | undefined
   let notBefore = Infinity
+  let closed = false
   let waiting: { readonly call: SignatureCall; readonly done: (verdict: boolean | undefined) => void }[] = []
 
   function open(): Signatures {
@@ -68,7 +69,8 @@ export function createSignatureLane({ file, clock, bootTime }: { file: string; c
 
   return {
     ready() {
-      if (notBefore === Infinity && file !== ':memory:') notBefore = 0
+      // What the thread still answers after the end opens nothing again.
+      if (notBefore === Infinity && file !== ':memory:' && !closed) notBefore = 0
     },
     remember(signature, expiresAt, signedAt) {
       if (clock.monotonic() < notBefore) return undefined
@@ -80,6 +82,9 @@ export function createSignatureLane({ file, clock, bootTime }: { file: string; c
       })
     },
     close() {
+      // What was asked for is settled first.
+      perform()
+      closed = true
       notBefore = Infinity
       close()
     },

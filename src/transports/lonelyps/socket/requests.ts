@@ -38,8 +38,8 @@ const SPARE = 1_024
 
 /**
  * Does what an open socket asks for, once it is proved that it may (lonelyps, sections 4.8 to 4.11). What is given back
- * settles when the next may be done; answers come in the order of the requests.
- * @param urlOf the subscriber's pseudo-url that a request was signed with
+ * settles when the next may be done; answers come in the order of the requests. The url is the subscriber's pseudo-url that
+ * the request was signed with.
  */
 export function createRequests(of: RequestsParts): (message: ToBroadcaster, url: string) => Later<void> {
   const { parts, identity, interests, outbox, replies, streams, say } = of
