@@ -17,7 +17,7 @@ for (const pair of COMBINATIONS) {
   if (asked.length > 0 && !asked.includes(pair.join('/'))) continue
   test(`all scenarios in full with ${pair.join('/')}`, async (t) => {
     const { port } = await startServer(t, { ...schemes(...pair), allowPrivate: true })
-    const place = { t, port, pair }
+    const place = { t, port, pair, patience: 1 }
     await playScenarios(place)
     for (const kind of KIND_NAMES) t.diagnostic(await notifyTrained(place, kind, MESSAGES))
   })
