@@ -5,7 +5,7 @@
  */
 export const LIMITS = {
   maxMessageBytes: { default: 1_048_576, min: 65_536, unit: 'bytes', reason: 'one POST body; without it a single request fills the memory of the hub' },
-  maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies and messages of lonelyps WebSockets that are still on their way, all together, an eighth of it for one client address, loopback exempt; past it a further request is answered 503, and a socket closed' },
+  maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies, and messages of lonelyps WebSockets and wspubsub publishers, that are still on their way, all together, an eighth of it for one client address, loopback exempt; past it a further request is answered 503, and a socket closed' },
   spoolAbove: { default: 10_485_760, min: 0, unit: 'bytes', reason: 'a lonelyps message larger than this goes to disk on its way; what is smaller is in memory' },
   maxSpoolBytes: { default: 17_179_869_184, min: 0, unit: 'bytes', reason: 'all messages that lie on disk; past it a further one is answered 507' },
   maxSetBytes: { default: 16_777_216, min: 65_536, unit: 'bytes', reason: 'the body of one set_subscriptions: some 200,000 topics with a recovery url' },
@@ -30,6 +30,12 @@ export const LIMITS = {
   retrainInterval: { default: 216_000_000, min: 1_000, unit: 'ms', reason: 'between two later dictionaries of one lonelyps WebSocket' },
   maxTrainingBytes: { default: 67_108_864, min: 0, unit: 'bytes', reason: 'samples and dictionaries that all lonelyps WebSockets keep, 150 to 600 KiB each; past it a further one trains none' },
   maxWindowBytes: { default: 8_388_608, min: 0, unit: 'bytes', reason: 'the zstd window of a message that comes in compressed: what it may cost beside its own size; 0 is no bound' },
+  maxKeyedMessageBytes: { default: 16_777_216, min: 125, unit: 'bytes', reason: 'one message of a wspubsub publisher, summed over its fragments' },
+  maxKeyedPendingBytes: { default: 16_777_216, min: 1_024, unit: 'bytes', reason: 'bytes that wait for one wspubsub subscriber when the next turn writes; past it the subscriber is let go' },
+  maxKeyChecks: { default: 10_000, min: 1, unit: 'calls', reason: 'API keys that wait to be looked up; past it further publishers are answered 503' },
+  maxCachedKeys: { default: 10_000, min: 0, unit: 'keys', reason: 'API keys that are remembered as good, so that the database is not asked again' },
+  keyCacheTime: { default: 60_000, min: 0, unit: 'ms', reason: 'for how long; a key that is changed or revoked is forgotten at once' },
+  graceTime: { default: 10_000, min: 0, unit: 'ms', reason: 'a wspubsub topic without its publisher; then its subscribers are sent away' },
   maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
   maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
   maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
@@ -42,7 +48,7 @@ export const LIMITS = {
   maxPatternsPerAddress: { default: 50, min: 1, unit: 'patterns', reason: 'the same for one client address, loopback exempt; one machine must not make every message dear' },
   maxHeaderBytes: { default: 16_384, min: 1_024, unit: 'bytes', reason: 'request line and headers of one request' },
   headerTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'time to send the whole header block; a slow header holds a connection for nothing' },
-  requestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time to send a whole request, body included, or a whole message over a lonelyps WebSocket; a large body, and a message, has it for each MiB' },
+  requestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time to send a whole request, body included, or a whole message over a lonelyps WebSocket or of a wspubsub publisher; a large body, and a message, has it for each MiB' },
   keepAliveTimeout: { default: 75_000, min: 100, unit: 'ms', reason: 'an idle HTTP connection; longer than the minute that proxies keep theirs' },
   writeTimeout: { default: 10_000, min: 100, unit: 'ms', reason: 'a write that the peer has not taken by then ends the connection' },
   webhookConnectTimeout: { default: 5_000, min: 10, unit: 'ms', reason: 'time to look up a webhook\'s name and connect' },
@@ -62,7 +68,7 @@ export const LIMITS = {
 export interface Limit {
   readonly default: number
   readonly min: number
-  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'parts' | 'subscriptions' | 'code points'
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'parts' | 'subscriptions' | 'keys' | 'code points'
   readonly reason: string
 }
 

@@ -67,11 +67,13 @@ export interface Log {
 }
 
 /**
- * Who is speaking, proved. A `hub` is another one on our registry that sends on what it has taken: its rules have judged
+ * Who is speaking, proved. A `keyed` one has an API key of a domain. A `hub` is another one on our registry that sends on what it has taken: its rules have judged
  * who published it.
  */
 export interface Identity {
-  readonly kind: 'anonymous' | 'signed' | 'embedded' | 'hub'
+  readonly kind: 'anonymous' | 'keyed' | 'signed' | 'embedded' | 'hub'
+  /** What a `keyed` one has the API key of, and may publish under. */
+  readonly domain?: string
   /** Whether the peer is on this machine (loopback or a UNIX socket) or in this process. */
   readonly local: boolean
   /** For logs and limits. */

@@ -1,9 +1,10 @@
+import { domainOf } from './keys.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import type { Identity } from './ports.ts'
 import type { Interest } from './interest.ts'
 import { topicFromText, type Topic } from './topic.ts'
 
-/** Who may do a thing: everybody, those who have signed, those on this machine, or nobody but the process itself. */
+/** Who may do a thing: everybody, those who have signed or have the domain's API key, those on this machine, or nobody but the process itself. */
 export type Who = 'anyone' | 'signed' | 'local' | 'nobody'
 
 /** What holds for the topics under a pattern. For each property the first rule that matches and states it counts. */
@@ -40,11 +41,13 @@ export interface Rules {
 const [CACHED, CACHED_SIGNS] = [10_000, 1_000_000]
 
 /**
- * The rules, with what no rule states: anyone publishes, anyone subscribes, nothing is kept. Answers for a topic are
+ * The rules, with what no rule states: anyone publishes, anyone subscribes, nothing is kept. Where a domain is owned, nobody
+ * publishes without a proof, whatever the rules say. Answers for a topic are
  * remembered, at most 10,000 of them, so that a message costs one look-up however many rules there are.
+ * @param owns whether the topic is under a domain that has an API key
  * @throws {WaystationError} `bad_pattern`
  */
-export function createRules(rules: readonly Rule[]): Rules {
+export function createRules(rules: readonly Rule[], owns: (topic: Topic) => boolean = () => false): Rules {
   const compiled = rules.map((rule) => ({ rule, pattern: compilePattern(rule.topics) }))
   const cache = new Map<Topic, Policy>()
   let signs = 0
@@ -97,7 +100,7 @@ export function createRules(rules: readonly Rule[]): Rules {
   return {
     for: policy,
     keepOfAll,
-    may: (verb, topic, by) => admits(policy(topic)[verb], by),
+    may: (verb, topic, by) => admits(policy(topic)[verb], by) && (verb === 'subscribe' || !owns(topic) || isProved(by, topic)),
     maySubscribe: (interest, by) =>
       interest.topics.every((topic) => admits(policy(topic).subscribe, by)) &&
       interest.patterns.every((pattern) => mayPattern(pattern, by)),
@@ -118,11 +121,16 @@ function coversAll(rule: Pattern, pattern: Pattern): boolean {
   return /^\*+$/.test(rule.source.slice(rule.prefix.length)) && pattern.prefix.startsWith(rule.prefix)
 }
 
+/** Whether somebody may publish under a domain that is owned. */
+function isProved(by: Identity, topic: Topic): boolean {
+  return by.kind === 'keyed' ? by.domain === domainOf(topic) : by.kind !== 'anonymous'
+}
+
 function admits(who: Who, by: Identity): boolean {
   if (by.kind === 'embedded' || by.kind === 'hub') return true
   switch (who) {
     case 'anyone': return true
-    case 'signed': return by.kind === 'signed'
+    case 'signed': return by.kind === 'signed' || by.kind === 'keyed'
     case 'local': return by.local
     case 'nobody': return false
     default: return who satisfies never

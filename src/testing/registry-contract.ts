@@ -6,6 +6,8 @@ import type { Registry, RegistryChange, Wanted } from '../core/registry.ts'
 import { topicFromBytes, topicFromText } from '../core/topic.ts'
 import { createManualClock } from './manual-clock.ts'
 import { PATIENCE, type Patience } from './patience.ts'
+import { registryKeysContract } from './registry-keys.ts'
+import { registryMovesContract } from './registry-moves.ts'
 import { registryNoticesContract, type OpenedRegistry } from './registry-notices.ts'
 import { byId, exact, glob, OTHER_URL, plain, URL, watch } from './registry-view.ts'
 import { createSeededRandom } from './seeded-random.ts'
@@ -210,6 +212,46 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       await view.shows((all) => all.length === 0, patience)
     })
 
+    test('what was answered elsewhere is told here once it was asked to be current, every time', async (t) => {
+      const { registry, another } = await open(t)
+      const elsewhere = await another()
+      const [view, other] = [await watch(registry), await watch(elsewhere)]
+      const wanted = Array.from({ length: 5 }, (_, i) => exact(`set/${i}`))
+      for (let i = 0; i < 200; i++) {
+        const [writer, reader, seen] = i % 2 === 0 ? [elsewhere, registry, view] : [registry, elsewhere, other]
+        // Of eight rounds one takes away, and one sets.
+        if (i % 8 === 3) await writer.remove(URL, exact(`${i - 1}`))
+        else if (i % 8 === 6) await writer.set(OTHER_URL, wanted.slice(i % 5))
+        else await writer.add(URL, exact(`${i}`))
+        await reader.current()
+        const there = new Set(seen.all().map((one) => `${one.url} ${one.target}`))
+        if (i % 8 === 3) assert.ok(!there.has(`${URL} ${i - 1}`), `${i - 1} is still there`)
+        else if (i % 8 === 6) assert.deepEqual([...there].filter((one) => one.startsWith(OTHER_URL)).sort(), wanted.slice(i % 5).map((one) => `${OTHER_URL} ${one.target}`))
+        else assert.ok(there.has(`${URL} ${i}`), `${i} is not there`)
+      }
+    })
+
+    test('to be current is nothing to wait for where nothing has happened, and asked for by many it is the same for all', async (t) => {
+      const { registry, another } = await open(t)
+      const elsewhere = await another()
+      const view = await watch(registry)
+      await registry.current()
+      await registry.current()
+      assert.equal(view.calls.length, 0)
+      await elsewhere.add(URL, exact('a'))
+      await Promise.all(Array.from({ length: 20 }, async () => {
+        await registry.current()
+        assert.equal(view.all().length, 1)
+      }))
+    })
+
+    test('a database that has answered is available', async (t) => {
+      const { registry } = await open(t)
+      assert.equal(registry.available, true)
+      await registry.add(URL, exact('a'))
+      assert.equal(registry.available, true)
+    })
+
     test('what is asked for all at once is all done', async (t) => {
       const { registry, another } = await open(t)
       const both = [registry, await another()]
@@ -266,6 +308,8 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
     })
 
     registryNoticesContract(open)
+    registryKeysContract(open, patience)
+    registryMovesContract(open)
 
     for (const seed of [1, 2, 3]) {
       test(`whatever two do at once, what is told is what is there (seed ${seed})`, async (t) => {
@@ -288,7 +332,7 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       await Promise.all([registry.close(), registry.close()])
       assert.deepEqual(await Promise.all(adding), adding.map(() => true))
       assert.equal((await (await another()).list(URL)).length, 20)
-      for (const late of [() => registry.list(URL), () => registry.add(URL, exact('late')), () => registry.remember(Buffer.from('x'), 1, 1)]) {
+      for (const late of [() => registry.list(URL), () => registry.add(URL, exact('late')), () => registry.remember(Buffer.from('x'), 1, 1), () => registry.keysOf(['a']), () => registry.removeKey('a'), () => registry.restore([])]) {
         await assert.rejects(async () => late(), (error) => error instanceof WaystationError && error.code === 'registry_unavailable')
       }
       await registry.close()

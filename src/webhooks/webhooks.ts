@@ -9,6 +9,7 @@ import { createProver } from '../protocol/lonelyps/prover.ts'
 import { createBatches } from './batches.ts'
 import { createCaller, type CallTimes } from './caller.ts'
 import { createDeliveries, type Outcome } from './deliveries.ts'
+import { createFreshness } from './freshness.ts'
 import { createHandover, type Handover } from './handover.ts'
 import { createHubRegistrations, isHubUrl } from './hubs.ts'
 import { createRegistrationIndex, type Found } from './index-of-registrations.ts'
@@ -92,13 +93,22 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     gap() {},
   }
   let leave: (() => void) | undefined
+  let started = false
   let stopping: Promise<void> | undefined
+
+  const freshness = createFreshness({
+    clock,
+    current: () => (started && registry.available ? registry.current() : undefined),
+    maxBytes: limits.maxWebhookBytes / SHARES,
+    pass(message) {
+      named.take(message)
+      matching.take(message)
+    },
+  })
 
   function hear(message: Message): void {
     // Whoever relayed it has sent the webhooks.
-    if (message.relayed === true) return
-    named.take(message)
-    matching.take(message)
+    if (message.relayed !== true) freshness.take(message)
   }
 
   function deliver(registration: Registration, message: Message): void {
@@ -138,18 +148,23 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   }
 
   async function idle(): Promise<void> {
+    await freshness.idle()
     await Promise.all([named.idle(), matching.idle()])
     await deliveries.idle()
   }
 
   return {
     name: NAME,
-    confirmed: batches.confirmed,
+    confirmed(message) {
+      const passed = freshness.passed(message)
+      return passed === undefined ? batches.confirmed(message) : passed.then(() => batches.confirmed(message))
+    },
     registrations: (url) => (isHubUrl(url) ? hubs.size : index.size - hubs.size),
     gauges: () => ({ registrations: index.size, running: slots.running, waiting: slots.waiting + lanes.waiting }),
     async start(hub: HubPort) {
       leave = hub.joinAll(subscriber)
       await registry.start((changes) => index.apply(hubs.withoutOwn(changes)))
+      started = true
       notices.start()
     },
     async stop(deadline) {

@@ -154,3 +154,23 @@ test('what is remembered of topics stays small, however long they are', () => {
   assert.equal(rules.may('publish', topicFromText('a'), STRANGER), false)
   assert.ok(more < 20, `${more.toFixed(0)} MiB for topics that nobody has`)
 })
+
+test('under a domain that has a key only those publish who have proved themselves, whatever the rules say; anyone subscribes', () => {
+  const owns = (topic: string): boolean => topic.startsWith('acme/')
+  const keyed: Identity = { kind: 'keyed', domain: 'acme', local: false, address: '192.0.2.1' }
+  const others: readonly Identity[] = [STRANGER, NEIGHBOUR, { ...keyed, domain: 'other' }, { ...keyed, domain: 'acm' }]
+  const proved: readonly Identity[] = [keyed, { ...STRANGER, kind: 'signed' }, { ...STRANGER, kind: 'hub' }, OURSELVES]
+  const [prices, open] = [topicFromText('acme/prices'), topicFromText('acm/prices')]
+  for (const rules of [createRules([], owns), createRules([{ topics: '*', publish: 'anyone' }], owns)]) {
+    for (const one of others) assert.deepEqual([rules.may('publish', prices, one), rules.may('publish', open, one), rules.may('subscribe', prices, one)], [false, true, true], JSON.stringify(one))
+    for (const one of proved) assert.equal(rules.may('publish', prices, one), true, JSON.stringify(one))
+  }
+})
+
+test('whoever has the key is no further than the rules: signed includes them, local and nobody do not', () => {
+  const keyed: Identity = { kind: 'keyed', domain: 'acme', local: false, address: '192.0.2.1' }
+  const topic = topicFromText('acme/prices')
+  const may = (publish: 'anyone' | 'signed' | 'local' | 'nobody', by: Identity): boolean => createRules([{ topics: '*', publish }], () => true).may('publish', topic, by)
+  assert.deepEqual([may('anyone', keyed), may('signed', keyed), may('local', keyed), may('nobody', keyed)], [true, true, false, false])
+  assert.equal(may('local', { ...keyed, local: true }), true)
+})

@@ -131,17 +131,28 @@ test('a thread that died is followed by another after a pause that grows, and wh
   }
   const registry = openRegistry(t, file, { clock })
   const told = await startAndKeep(registry)
+  const domains: (readonly [string, boolean])[] = []
+  await registry.watchDomains((news) => void domains.push(...news.domains))
   await registry.set(URL, [exact('gone'), exact('stays')])
+  const reading = registry.everything()[Symbol.asyncIterator]()
+  await reading.next()
   for (const [i, ms] of [500, 1_000, 2_000].entries()) {
     await until(() => threads.length === i + 1, 'the thread')
     void threads[i]?.terminate()
     await until(() => pauses.length === i + 1, 'the pause')
     assert.equal(pauses[i]?.ms, ms)
     await assert.rejects(registry.list(URL), refused)
+    assert.equal(registry.available, false)
     pauses[i]?.over()
   }
-  shell(t, file).exec("DELETE FROM subscriptions WHERE target = CAST('gone' AS BLOB); INSERT INTO subscriptions (kind, target, url) VALUES ('exact', CAST('new' AS BLOB), 'http://one.example/')")
-  await until(() => targets(told).join() === 'new,stays', 'what has changed')
+  shell(t, file).exec(`DELETE FROM subscriptions WHERE target = CAST('gone' AS BLOB); INSERT INTO subscriptions (kind, target, url) VALUES ('exact', CAST('new' AS BLOB), 'http://one.example/');
+    INSERT INTO apikeys (domain, username) VALUES ('acme', 'u')`)
+  await until(() => targets(told).join() === 'new,stays' && registry.available, 'what has changed')
+  await until(() => domains.some(([domain]) => domain === 'acme'), 'the domain')
+  const readOn = async (): Promise<void> => {
+    while ((await reading.next()).done !== true);
+  }
+  await assert.rejects(readOn, refused, 'what another thread reads was taken for the rest')
   assert.deepEqual(told.calls.slice(1).flat().map((change) => change.type).sort(), ['added', 'removed'], 'more was told than the difference')
   assert.equal(await registry.add(URL, exact('after')), true)
   assert.deepEqual(targets(told), ['after', 'new', 'stays'])

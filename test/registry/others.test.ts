@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Registration } from '../../src/core/registry.ts'
-import { KEPT_CHANGES } from '../../src/registry/sqlite/change-feed.ts'
+import { KEPT_CHANGES } from '../../src/registry/sqlite/change-log.ts'
 import { createSqliteRegistry } from '../../src/registry/sqlite/registry.ts'
 import { realClock } from '../../src/server/real-world.ts'
 import { until } from '../support/events.ts'

@@ -1,27 +1,30 @@
 import { WaystationError } from '../../src/core/errors.ts'
 import type { Clock } from '../../src/core/ports.ts'
-import type { Notice, Registration, Registry, RegistryChange, Wanted } from '../../src/core/registry.ts'
+import type { DomainNews, KeyRow, NewKey, Notice, Registration, Registry, RegistryChange, Stored, Wanted } from '../../src/core/registry.ts'
 
 /** What registries in memory share, as others share a database. */
 export interface RegistryStore {
   readonly rows: Map<number, Registration>
   readonly notices: Map<number, Notice & { lock?: string; lockedUntil?: number }>
-  /** By the signature in Base64, until when. */
+  /** By the first 16 bytes of the signature in Base64, until when. */
   readonly signatures: Map<string, number>
+  readonly keys: Map<string, KeyRow>
   secret?: Uint8Array
   readonly listeners: Set<(changes: readonly RegistryChange[]) => void>
+  readonly keyListeners: Set<(news: DomainNews) => void>
   last: number
   claims: number
 }
 
 export function createRegistryStore(): RegistryStore {
-  return { rows: new Map(), notices: new Map(), signatures: new Map(), listeners: new Set(), last: 0, claims: 0 }
+  return { rows: new Map(), notices: new Map(), signatures: new Map(), keys: new Map(), listeners: new Set(), keyListeners: new Set(), last: 0, claims: 0 }
 }
 
 /** A registry that keeps nothing when the process ends. */
 export function createMemoryRegistry(store: RegistryStore, clock: Clock): Registry {
   let closed = false
   let own: ((changes: readonly RegistryChange[]) => void) | undefined
+  let ownKeys: ((news: DomainNews) => void) | undefined
 
   /** Everything is done at once, in the order of the calls; the answer comes later, as from a database. */
   async function answer<T>(act: () => T): Promise<T> {
@@ -35,13 +38,24 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
     if (changes.length > 0) for (const listener of store.listeners) listener(changes)
   }
 
+  function tellDomain(domain: string): true {
+    for (const listener of store.keyListeners) listener({ all: false, domains: [[domain, store.keys.has(domain)]] })
+    return true
+  }
+
   function find(url: string, { kind, target }: Pick<Wanted, 'kind' | 'target'>): Registration | undefined {
-    return [...store.rows.values()].find((row) => row.url === url && row.kind === kind && row.target === target)
+    return store.rows.values().find((row) => row.target === target && row.kind === kind && row.url === url)
   }
 
   function put(registration: Registration): RegistryChange {
     store.rows.set(registration.id, registration)
     return { type: 'added', registration }
+  }
+
+  function add(url: string, wanted: Wanted): boolean {
+    if (find(url, wanted) !== undefined) return false
+    tell([put({ ...wanted, url, id: ++store.last })])
+    return true
   }
 
   function drop(id: number): RegistryChange[] {
@@ -58,17 +72,81 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
     })]
   }
 
+  function isTaken({ apikey, sha256 }: Pick<KeyRow, 'apikey' | 'sha256'>): boolean {
+    return [...store.keys.values()].some((row) => (apikey !== undefined && row.apikey === apikey) || (sha256 !== undefined && row.sha256?.equals(sha256) === true))
+  }
+
+  function addKey({ domain, username, apikey, sha256, insertedAt = clock.now(), active = true }: NewKey): boolean {
+    if (store.keys.has(domain) || isTaken({ apikey, sha256 })) return false
+    store.keys.set(domain, { id: ++store.last, domain, username, apikey, sha256, insertedAt, active })
+    return tellDomain(domain)
+  }
+
+  function* everything(): Iterable<Stored> {
+    if (store.secret !== undefined) yield { type: 'hubSecret', secret: store.secret }
+    for (const { id: _, ...row } of store.rows.values()) yield { type: 'registration', ...row }
+    for (const { id, topic, attempts, dueAt } of store.notices.values()) {
+      const { url, kind, target } = store.rows.get(id) as Registration
+      yield { type: 'notice', url, kind, target, topic, attempts, dueAt }
+    }
+    for (const { id: _, ...row } of store.keys.values()) yield { type: 'key', ...row }
+    for (const [code, expiresAt] of store.signatures) if (expiresAt >= clock.now()) yield { type: 'signature', code: Buffer.from(code, 'base64'), expiresAt }
+  }
+
+  function restore(thing: Stored): boolean {
+    switch (thing.type) {
+      case 'registration': return add(thing.url, { kind: thing.kind, target: thing.target, recovery: thing.recovery })
+      case 'key': return addKey(thing)
+      case 'hubSecret':
+        if (store.secret !== undefined) return false
+        store.secret = Uint8Array.from(thing.secret)
+        return true
+      case 'notice': {
+        const id = find(thing.url, thing)?.id
+        if (id === undefined || store.notices.has(id)) return false
+        store.notices.set(id, { id, topic: thing.topic, attempts: thing.attempts, dueAt: thing.dueAt })
+        return true
+      }
+      case 'signature': {
+        const [code, before] = [codeOf(thing.code), store.signatures.get(codeOf(thing.code)) ?? -1]
+        if (thing.expiresAt < clock.now()) return false
+        store.signatures.set(code, Math.max(thing.expiresAt, before))
+        return before < clock.now()
+      }
+      default: throw new Error(`what is ${JSON.stringify(thing satisfies never)}`)
+    }
+  }
+
   return {
+    get available() {
+      return !closed
+    },
+    current: () => undefined,
     start: (told) => answer(() => {
       own = told
       store.listeners.add(told)
       if (store.rows.size > 0) told([...store.rows.values()].map((registration) => ({ type: 'added', registration })))
     }),
-    add: (url, wanted) => answer(() => {
-      if (find(url, wanted) !== undefined) return false
-      tell([put({ ...wanted, url, id: ++store.last })])
-      return true
+    watchDomains: (told) => answer(() => {
+      ownKeys = told
+      store.keyListeners.add(told)
+      told({ all: true, domains: [...store.keys.keys()].map((domain) => [domain, true]) })
     }),
+    keysOf: (domains) => answer(() => domains.flatMap((domain) => store.keys.get(domain) ?? [])),
+    keysAfter: (after, most) => answer(() => [...store.keys.values()].filter((row) => row.id > after).slice(0, most)),
+    addKey: (key) => answer(() => addKey(key)),
+    changeKey: (domain, { sha256, active }) => answer(() => {
+      const row = store.keys.get(domain)
+      if (row === undefined || (sha256 !== undefined && row.sha256?.equals(sha256) !== true && isTaken({ apikey: undefined, sha256 }))) return false
+      store.keys.set(domain, { ...row, ...(sha256 === undefined ? {} : { sha256, apikey: undefined }), ...(active === undefined ? {} : { active }) })
+      return tellDomain(domain)
+    }),
+    removeKey: (domain) => answer(() => store.keys.delete(domain) && tellDomain(domain)),
+    async *everything() {
+      for (const thing of await answer(() => [...everything()])) yield thing
+    },
+    restore: (things) => answer(() => things.filter(restore).length),
+    add: (url, wanted) => answer(() => add(url, wanted)),
     remove: (url, wanted) => answer(() => {
       const changes = drop(find(url, wanted)?.id ?? 0)
       tell(changes)
@@ -82,12 +160,12 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
     set: (url, wanted) => answer(() => tell(set(url, wanted))),
     list: (url) => answer(() => [...store.rows.values()].filter((row) => row.url === url)),
     remember: (signature, expiresAt) => answer(() => {
-      const code = Buffer.from(signature).toString('base64')
+      const code = codeOf(signature)
       if ((store.signatures.get(code) ?? -1) >= clock.now()) return false
       store.signatures.set(code, expiresAt)
       return true
     }),
-    forget: (signature) => answer(() => void store.signatures.delete(Buffer.from(signature).toString('base64'))),
+    forget: (signature) => answer(() => void store.signatures.delete(codeOf(signature))),
     postpone: ({ id, topic, attempts, dueAt }) => answer(() => {
       if (store.rows.has(id)) store.notices.set(id, { id, topic, attempts, dueAt })
     }),
@@ -110,6 +188,11 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
     async close() {
       closed = true
       if (own !== undefined) store.listeners.delete(own)
+      if (ownKeys !== undefined) store.keyListeners.delete(ownKeys)
     },
   }
+}
+
+function codeOf(signature: Uint8Array): string {
+  return Buffer.from(signature.subarray(0, 16)).toString('base64')
 }

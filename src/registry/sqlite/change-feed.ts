@@ -1,55 +1,20 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { News } from './calls.ts'
+import type { DomainNews } from '../../core/registry.ts'
+import type { Listened, News } from './calls.ts'
+import { changeLog, type ChangeLog } from './change-log.ts'
 import { packer, PIECE } from './pack.ts'
-import { packedFields, REGISTRATION_COLUMNS, type Row } from './rows.ts'
+import { packedFields, REGISTRATION_COLUMNS } from './rows.ts'
 
-/** What has changed in the database since it was last asked, whoever changed it. It keeps no registration in memory. */
-export interface ChangeFeed {
-  /** Everything that was not given yet, in one snapshot. What is left when it is broken off is given the next time. */
-  news(): Iterable<News>
-  /** The same, when another connection has written since the last time; otherwise nothing is read. */
-  foreignNews(): Iterable<News>
-  /** Lets go of old rows of `changes`, some at a time. To be called inside a write transaction. */
-  prune(): void
+export function changeFeeds(database: DatabaseSync): Readonly<Record<Listened, ChangeLog>> {
+  return { registrations: registrationFeed(database), domains: domainFeed(database) }
 }
 
-/** Rows of `changes` that stay for others who read them. Whoever is further behind reads everything. */
-export const KEPT_CHANGES = 10_000
-const PRUNED_AT_ONCE = 5_000
-const PRUNE_EVERY = 1_000
-
-export function changeFeed(database: DatabaseSync): ChangeFeed {
-  const head = database.prepare("SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'changes') AS last, (SELECT min(seq) FROM changes) AS first")
+function registrationFeed(database: DatabaseSync): ChangeLog {
   const touched = database.prepare(`SELECT c.subscription_id AS touched, ${REGISTRATION_COLUMNS}
     FROM (SELECT subscription_id, max(seq) AS latest FROM changes WHERE seq > ? AND seq <= ? GROUP BY subscription_id) AS c
     LEFT JOIN subscriptions AS s ON s.id = c.subscription_id ORDER BY c.latest`)
   const numbers = database.prepare('SELECT id FROM subscriptions ORDER BY id')
   const everything = database.prepare(`SELECT s.id AS touched, ${REGISTRATION_COLUMNS} FROM subscriptions AS s ORDER BY s.id`)
-  const dataVersion = database.prepare('PRAGMA data_version')
-  const removeOld = database.prepare('DELETE FROM changes WHERE seq <= min(?, (SELECT min(seq) FROM changes) + ?)')
-  /** The last change that was given; `undefined` before the first reading. */
-  let told: number | undefined
-  let version: unknown
-  let pruned = 0
-
-  function* news(): Iterable<News> {
-    database.exec('BEGIN')
-    try {
-      const { last, first } = head.get() as Row
-      const latest = Number(last ?? 0)
-      if (latest === told) return
-      // A gap in the numbers can only be at the beginning: rows are let go from there.
-      const complete = told !== undefined && latest > told && first !== null && Number(first) <= told + 1
-      if (!complete) {
-        yield { all: Float64Array.from(numbers.all(), (row) => Number(row['id'])) }
-        yield* packed(everything)
-      }
-      for (let from = told; complete && from !== undefined && from < latest; from += PIECE) yield* packed(touched, from, Math.min(latest, from + PIECE))
-      told = latest
-    } finally {
-      database.exec('COMMIT')
-    }
-  }
 
   function* packed(statement: StatementSync, ...values: number[]): Iterable<News> {
     const rows = packer()
@@ -60,21 +25,32 @@ export function changeFeed(database: DatabaseSync): ChangeFeed {
     if (rows.rows > 0) yield { rows: rows.take() }
   }
 
-  return {
-    news,
-    *foreignNews() {
-      // Read first: what is written in between is then seen twice, never missed.
-      const now = dataVersion.get()?.['data_version']
-      if (now === version && told !== undefined) return
-      yield* news()
-      version = now
+  return changeLog(database, 'changes', {
+    *all() {
+      yield { all: Float64Array.from(numbers.all(), (row) => Number(row['id'])) }
+      yield* packed(everything)
     },
-    prune() {
-      const latest = Number((head.get() as Row)['last'] ?? 0)
-      if (latest - pruned < PRUNE_EVERY) return
-      // Not further than what has been told here: a large transaction of our own is still to be read.
-      const upTo = Math.min(latest, told ?? latest) - KEPT_CHANGES
-      if (removeOld.run(upTo, PRUNED_AT_ONCE).changes === 0) pruned = latest
-    },
+    some: (from, upTo) => packed(touched, from, upTo),
+  })
+}
+
+function domainFeed(database: DatabaseSync): ChangeLog {
+  const touched = database.prepare(`SELECT DISTINCT c.domain, EXISTS (SELECT 1 FROM apikeys AS a WHERE a.domain = c.domain) AS is_there
+    FROM key_changes AS c WHERE c.seq > ? AND c.seq <= ?`)
+  const everything = database.prepare('SELECT domain, 1 AS is_there FROM apikeys')
+
+  function* inPieces(statement: StatementSync, values: number[], first: DomainNews['all']): Iterable<News> {
+    let all = first
+    let domains: [string, boolean][] = []
+    for (const row of statement.iterate(...values)) {
+      domains.push([String(row['domain']), row['is_there'] === 1])
+      if (domains.length < PIECE) continue
+      yield { domains: { all, domains } }
+      all = false
+      domains = []
+    }
+    if (all || domains.length > 0) yield { domains: { all, domains } }
   }
+
+  return changeLog(database, 'key_changes', { all: () => inPieces(everything, [], true), some: (from, upTo) => inPieces(touched, [from, upTo], false) })
 }

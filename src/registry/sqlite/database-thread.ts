@@ -1,25 +1,28 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as later } from 'node:timers'
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
-import type { Answer, Call, Outcome, Report, Request, SignatureCall, WorkerOptions } from './calls.ts'
-import { changeFeed, type ChangeFeed } from './change-feed.ts'
+import type { Answer, Call, Listened, Outcome, Report, Request, SignatureCall, WorkerOptions } from './calls.ts'
+import { changeFeeds } from './change-feed.ts'
+import type { ChangeLog } from './change-log.ts'
 import { databaseFile } from './file.ts'
-import { answerOfNothing, needsDatabase, operations, type Operations } from './operations.ts'
+import { createListening } from './listening.ts'
+import { answerOfNothing, needsDatabase, operations, type Operation, type Operations } from './operations.ts'
 import type { Next } from './set-in-pieces.ts'
 import { isLocked, reasonOf } from './reasons.ts'
 import { MIGRATIONS } from './schema.ts'
 import { signaturesOf } from './signatures-file.ts'
 import { kindOf, signatureMemory, type Signatures, type Verdict } from './signatures.ts'
+import { openSnapshot, type Snapshot } from './snapshot.ts'
 
 interface Connection extends Operations {
   readonly database: DatabaseSync
-  readonly feed: ChangeFeed
+  readonly feeds: Readonly<Record<Listened, ChangeLog>>
   readonly signatures: Signatures
 }
 
 /** Of a signature, or of anything else: they never share a transaction. */
 type Signed = Request & { readonly call: SignatureCall }
-type Plain = Request & { readonly call: Exclude<Call, SignatureCall> }
+type Plain = Request & { readonly call: Operation }
 
 /** A call that is done piece by piece, between others. */
 interface Long {
@@ -34,16 +37,13 @@ const MOST_TOGETHER = 1_000
 const port = parentPort as MessagePort
 const { file, busyTimeout, pollInterval, listening, bootTime } = workerData as WorkerOptions
 const source = databaseFile(file, busyTimeout, MIGRATIONS)
+const snapshots = new Map<number, Snapshot>()
 let long: Long[] = []
 let scheduled = false
 let connection: Connection | undefined
-let polling: NodeJS.Timeout | undefined
+const listeners = createListening({ feeds: () => connect('if there')?.feeds, report, pollInterval, from: listening })
 
 port.on('message', (first: Request) => handle([first, ...waiting(MOST_TOGETHER - 1)]))
-if (listening === 'yes') {
-  polling = setInterval(poll, pollInterval)
-  poll()
-}
 
 /** What has come in meanwhile. */
 function waiting(most: number): Request[] {
@@ -65,33 +65,61 @@ function handle(requests: readonly Request[]): void {
 }
 
 /** Answers those who only read: they need not wait for the lock that others hold. Gives the rest. */
-function read(requests: readonly Request[]): Request[] {
-  const writing: Request[] = []
+function read(requests: readonly Request[]): (Signed | Plain)[] {
+  const writing: (Signed | Plain)[] = []
   for (const request of requests) {
     const { id, call } = request
     if (call.do === 'close') continue
     attempt([id], () => {
-      const steps = connect(needsDatabase(call))?.pieces(call)
-      if (connection === undefined) return answer(id, answerOfNothing(call))
-      if (call.do === 'start') {
-        tellNews()
-        polling ??= setInterval(poll, pollInterval)
-        return answer(id, undefined)
+      // First of all: what changes is told, as soon as there is something that can be read.
+      if (call.do === 'start' || call.do === 'watchDomains') return begin(id, call.do === 'start' ? 'registrations' : 'domains')
+      const here = connect(needsDatabase(call) ? 'or create' : 'if there')
+      if (here === undefined) return answer(id, answerOfNothing(call))
+      switch (call.do) {
+        case 'look':
+          listeners.tell()
+          return answer(id, undefined)
+        case 'everything': return answer(id, pieceOf(here, call))
+        case 'enough':
+          letGo(call.snapshot)
+          return answer(id, undefined)
+        // Opened before there is a transaction.
+        case 'restore': here.signatures.open(call.now)
       }
-      if (steps === undefined) return void writing.push(request)
+      const steps = here.pieces(call)
+      if (steps === undefined) return void writing.push({ id, call } as Signed | Plain)
       const one = { id, steps, next: steps.next().value as Next }
-      if (call.do === 'set' || !step(one)) long.push(one)
+      if (call.do === 'set' || call.do === 'restore' || !step(one)) long.push(one)
     })
-    if (call.do === 'start' && connection === undefined) polling ??= setInterval(poll, pollInterval)
   }
   return writing
+}
+
+function begin(id: number, what: Listened): void {
+  listeners.begin(what)
+  answer(id, undefined)
+}
+
+function pieceOf({ database, signatures }: Connection, { snapshot, piece, now }: Extract<Call, { do: 'everything' }>): Answer {
+  let one = snapshots.get(snapshot)
+  // Another thread before this one had it: what was read there must not be read again as if it were the rest.
+  if (one === undefined && piece > 0) throw new Error('it has broken off: begin again')
+  if (one === undefined) snapshots.set(snapshot, (one = openSnapshot({ file, busyTimeout, database, signatures, now })))
+  const things = one.next()
+  if (things.length === 0) letGo(snapshot)
+  return things
+}
+
+function letGo(snapshot: number): void {
+  snapshots.get(snapshot)?.close()
+  snapshots.delete(snapshot)
 }
 
 function isSigned(request: Request): request is Signed {
   return request.call.do === 'remember' || request.call.do === 'forget'
 }
 
-function isPlain(request: Request): request is Plain {
+function isPlain(request: Signed | Plain): request is Plain {
   return !isSigned(request)
 }
 
@@ -118,11 +146,11 @@ function outcomeOf({ id, call }: Signed, verdict: Verdict): Outcome {
 function write(requests: readonly Plain[]): void {
   if (requests.length === 0) return
   attempt(requests.map(({ id }) => id), () => {
-    const answers = transact('write', ({ feed, perform }) => {
-      feed.prune()
+    const answers = transact('write', ({ feeds, perform }) => {
+      for (const feed of Object.values(feeds)) feed.prune()
       return requests.map(({ call }) => perform(call))
     })
-    tellCommitted()
+    listeners.tellCommitted()
     report({ outcomes: requests.map(({ id }, i) => ({ id, ok: true, answer: answers[i] })) })
   })
 }
@@ -149,11 +177,11 @@ function workLater(): void {
 
 /** True when that was the last piece. */
 function step(one: Long): boolean {
-  const result = transact(one.next, ({ feed }) => {
-    if (one.next === 'write') feed.prune()
+  const result = transact(one.next, ({ feeds }) => {
+    if (one.next === 'write') for (const feed of Object.values(feeds)) feed.prune()
     return one.steps.next()
   })
-  if (one.next === 'write' || result.done === true) tellCommitted()
+  if (one.next === 'write' || result.done === true) listeners.tellCommitted()
   if (result.done === true) answer(one.id, result.value)
   else one.next = result.value
   return result.done === true
@@ -166,6 +194,7 @@ function transact<T>(next: Next, act: (connection: Connection) => T): T {
   try {
     const result = act(here)
     database.exec('COMMIT')
+    listeners.answered(true)
     return result
   } catch (error) {
     // Some failures have rolled it back already.
@@ -179,6 +208,7 @@ function attempt(ids: readonly number[], act: () => void): void {
   try {
     act()
   } catch (error) {
+    listeners.answered(false)
     refuse(ids, error)
     if (!isLocked(error)) return
     refuse(long.filter(({ next }) => next === 'write').map(({ id }) => id), error)
@@ -191,39 +221,17 @@ function attempt(ids: readonly number[], act: () => void): void {
   }
 }
 
-function connect(create: boolean): Connection | undefined {
-  const database = create === true ? source.openOrCreate() : source.openIfThere()
+function connect(what: 'or create' | 'if there'): Connection | undefined {
+  const database = what === 'or create' ? source.openOrCreate() : source.openIfThere()
   if (database === undefined || connection?.database === database) return connection
   const signatures = signatureMemory(database, { file, busyTimeout, bootTime })
-  return (connection = { database, ...operations(database), feed: changeFeed(database), signatures })
+  return (connection = { database, ...operations(database, signatures), feeds: changeFeeds(database), signatures })
 }
 
 function connected(): Connection {
-  const here = connect(false)
+  const here = connect('if there')
   if (here === undefined) throw new Error('it was moved or deleted while it was in use')
   return here
-}
-
-/** What was done is done, whether or not it can be read again now: then the poll tells of it later. */
-function tellCommitted(): void {
-  if (polling === undefined) return
-  try {
-    tellNews()
-  } catch {
-    // The poll tries again.
-  }
-}
-
-function tellNews(): void {
-  for (const news of connection?.feed.news() ?? []) report({ news })
-}
-
-function poll(): void {
-  try {
-    for (const news of connect(false)?.feed.foreignNews() ?? []) report({ news })
-  } catch {
-    // Whoever asks next is told why. The next poll tries again.
-  }
 }
 
 function answer(id: number, value: Answer): void {
@@ -235,7 +243,13 @@ function refuse(ids: readonly number[], error: unknown, about = file): void {
 }
 
 function report(message: Report): void {
-  port.postMessage(message, 'news' in message ? [('all' in message.news ? message.news.all : message.news.rows).buffer] : message.outcomes.flatMap(buffersOf))
+  port.postMessage(message, buffersOfAll(message))
+}
+
+function buffersOfAll(message: Report): ArrayBuffer[] {
+  if ('outcomes' in message) return message.outcomes.flatMap(buffersOf)
+  if ('available' in message || 'domains' in message.news) return []
+  return [('all' in message.news ? message.news.all : message.news.rows).buffer]
 }
 
 /** The packed rows of a list are handed over, not copied. */
@@ -247,7 +261,8 @@ function buffersOf(outcome: Outcome): ArrayBuffer[] {
 /** What is under way is finished first. */
 function end(requests: readonly Request[]): void {
   while (long.length > 0) work()
-  clearInterval(polling)
+  listeners.stop()
+  for (const one of snapshots.values()) one.close()
   for (const { id, call } of requests) if (call.do === 'close') answer(id, undefined)
   try {
     connection?.signatures.close()

@@ -1,27 +1,45 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { ClaimedNotice } from '../../core/registry.ts'
+import type { DatabaseSync } from 'node:sqlite'
+import type { ClaimedNotice, Wanted } from '../../core/registry.ts'
 import { topicFromBytes, topicToBytes } from '../../core/topic.ts'
 import type { Answer, Call, SignatureCall } from './calls.ts'
+import { keyOperations } from './keys.ts'
 import { packer, PIECE } from './pack.ts'
+import { restoring } from './restore.ts'
 import { packedFields, REGISTRATION_COLUMNS, registrationOf } from './rows.ts'
 import { setInPieces, type Next } from './set-in-pieces.ts'
+import type { Signatures } from './signatures.ts'
+import { statements } from './statements.ts'
 
-/** Whether the call can change the database, so that its transaction takes the write lock at once. */
-export function writes(call: Call): boolean {
-  return call.do !== 'list' && call.do !== 'start' && call.do !== 'close'
-}
+/** Those that the thread does itself, outside of any transaction on the database. */
+type Special = Extract<Call, { do: 'start' | 'watchDomains' | 'look' | 'everything' | 'enough' | 'close' }>
+/** Those that are done within one. */
+export type Operation = Exclude<Call, Special | SignatureCall>
 
 /** Whether the call has something to write into a database that is not there yet. */
 export function needsDatabase(call: Call): boolean {
-  return call.do === 'add' || call.do === 'remember' || call.do === 'hubSecret' || (call.do === 'set' && call.wanted.length > 0)
+  switch (call.do) {
+    case 'add':
+    case 'addKey':
+    case 'remember':
+    case 'hubSecret': return true
+    case 'set': return call.wanted.length > 0
+    case 'restore': return call.things.length > 0
+    default: return false
+  }
 }
 
 /** What a call answers where there is no database. */
 export function answerOfNothing(call: Call): Answer {
   switch (call.do) {
     case 'remove':
-    case 'removeId': return false
+    case 'removeId':
+    case 'changeKey':
+    case 'removeKey': return false
+    case 'restore': return 0
     case 'list':
+    case 'keysOf':
+    case 'keysAfter':
+    case 'everything':
     case 'claim': return []
     default: return undefined
   }
@@ -34,24 +52,23 @@ export const DUE_NOTICES = `SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts,
 /** The registry's statements on one connection. The transaction is the caller's. */
 export interface Operations {
   /** A call that is done in one go. */
-  perform(call: Exclude<Call, SignatureCall>): Answer
-  /** The pieces of a call that may be long, `undefined` for any other. Its steps may be done between others. */
+  perform(call: Operation): Answer
+  /** The pieces of a call that may be long, or only reads, `undefined` for any other. Its steps may be done between others. */
   pieces(call: Call): Generator<Next, Answer> | undefined
 }
 
-export function operations(database: DatabaseSync): Operations {
+export function operations(database: DatabaseSync, signatures: Signatures): Operations {
   const set = setInPieces(database)
-  const prepared = new Map<string, StatementSync>()
+  const keys = keyOperations(database)
+  const restore = restoring(database, keys, add)
+  const { sql, run } = statements(database)
 
-  function sql(text: string): StatementSync {
-    let statement = prepared.get(text)
-    if (statement === undefined) prepared.set(text, (statement = database.prepare(text)))
-    return statement
-  }
-
-  /** How many rows the statement changed. */
-  function run(text: string, ...values: (string | number | null | Uint8Array)[]): number {
-    return Number(sql(text).run(...values).changes)
+  function add(url: string, { kind, target, recovery }: Wanted, now: number): boolean {
+    const bytes = topicToBytes(target)
+    // Looked for first: an insert that does nothing would still call its trigger.
+    return run(`INSERT INTO subscriptions (kind, target, url, recovery, created_at) SELECT ?, ?, ?, ?, ?
+      WHERE NOT EXISTS (SELECT 1 FROM subscriptions WHERE target = ? AND kind = ? AND url = ?)`,
+    kind, bytes, url, recovery ?? null, now, bytes, kind, url) === 1
   }
 
   function claim({ lock, now, lockMs, most }: Extract<Call, { do: 'claim' }>): ClaimedNotice[] {
@@ -86,18 +103,15 @@ export function operations(database: DatabaseSync): Operations {
     return wanted.length > 1 || sql('SELECT count(*) AS n FROM (SELECT 1 FROM subscriptions WHERE url = ? LIMIT ?)').get(url, PIECE + 1)?.['n'] === PIECE + 1
   }
 
-  function perform(call: Exclude<Call, SignatureCall>): Answer {
+  /** In one step, which takes no write lock. */
+  function* reading(act: () => Answer): Generator<Next, Answer> {
+    yield 'read'
+    return act()
+  }
+
+  function perform(call: Operation): Answer {
     switch (call.do) {
-      case 'start':
-      case 'close': return undefined
-      case 'add': {
-        const { kind, target, recovery } = call.wanted
-        const bytes = topicToBytes(target)
-        // Looked for first: an insert that does nothing would still call its trigger.
-        return run(`INSERT INTO subscriptions (kind, target, url, recovery, created_at) SELECT ?, ?, ?, ?, ?
-          WHERE NOT EXISTS (SELECT 1 FROM subscriptions WHERE target = ? AND kind = ? AND url = ?)`,
-        kind, bytes, call.url, recovery ?? null, call.now, bytes, kind, call.url) === 1
-      }
+      case 'add': return add(call.url, call.wanted, call.now)
       case 'remove': return run('DELETE FROM subscriptions WHERE target = ? AND kind = ? AND url = ?', topicToBytes(call.wanted.target), call.wanted.kind, call.url) === 1
       case 'removeId': return run('DELETE FROM subscriptions WHERE id = ?', call.id) === 1
       case 'set': return toTheEnd(set(call.url, call.wanted, call.now)) as undefined
@@ -119,6 +133,12 @@ export function operations(database: DatabaseSync): Operations {
         run('INSERT OR IGNORE INTO hub_secret (only, secret) VALUES (1, ?)', call.fresh)
         return sql('SELECT secret FROM hub_secret').get()?.['secret'] as Uint8Array
       }
+      case 'keysOf': return keys.keysOf(call.domains)
+      case 'keysAfter': return keys.keysAfter(call.after, call.most)
+      case 'addKey': return keys.addKey(call.key, call.now)
+      case 'changeKey': return keys.changeKey(call.domain, call.change)
+      case 'removeKey': return keys.removeKey(call.domain)
+      case 'restore': return toTheEnd(restore(call.things, signatures, call.now))
       default: throw new Error(`no operation ${JSON.stringify(call satisfies never)}`)
     }
   }
@@ -126,8 +146,14 @@ export function operations(database: DatabaseSync): Operations {
   return {
     perform,
     pieces(call) {
-      if (call.do === 'list') return list(call.url)
-      return call.do === 'set' && isLong(call.url, call.wanted) ? (set(call.url, call.wanted, call.now) as Generator<Next, undefined>) : undefined
+      switch (call.do) {
+        case 'list': return list(call.url)
+        case 'keysOf':
+        case 'keysAfter': return reading(() => perform(call))
+        case 'restore': return restore(call.things, signatures, call.now)
+        case 'set': return isLong(call.url, call.wanted) ? (set(call.url, call.wanted, call.now) as Generator<Next, undefined>) : undefined
+        default: return undefined
+      }
     },
   }
 }

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { uptime } from 'node:os'
 import { resolve } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { WaystationError } from '../../core/errors.ts'
 import type { Clock } from '../../core/ports.ts'
-import type { Registry, RegistryChange, Wanted } from '../../core/registry.ts'
-import type { Answer, Answers, Call, Outcome, Report, WorkerOptions } from './calls.ts'
+import type { DomainNews, KeyRow, Registry, RegistryChange, Wanted } from '../../core/registry.ts'
+import type { Answer, Answers, Call, News, Outcome, Report, WorkerOptions } from './calls.ts'
+import { createCurrent } from './current.ts'
 import { packWanted, unpackList } from './lists.ts'
+import { bufferOf, moves } from './moves.ts'
 import { createSignatureLane } from './signature-lane.ts'
-import { teller } from './told.ts'
+import { teller, TOLD_AT_ONCE } from './told.ts'
 
 export interface SqliteRegistryOptions {
   /** A path, or `:memory:`. The file and its folder are made when there is something to write. */
@@ -46,6 +49,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   const bootTime = options.bootTime ?? clock.now() - uptime() * 1_000
   const settings = { file, busyTimeout: options.busyTimeout ?? 2_000, pollInterval: options.pollInterval ?? 500, bootTime }
   const lane = createSignatureLane({ file, clock, bootTime })
+  const { current, close: endCurrent } = createCurrent(file, () => ask({ do: 'look' }))
   const name = randomUUID()
   const open = new Map<number, Open>()
   /** What the thread has said and was not told yet, in its order. */
@@ -63,10 +67,12 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   let stopWaiting = (): void => {}
   let closed: WaystationError | undefined
   let closing: Promise<void> | undefined
+  let available = true
   let told: ((changes: readonly RegistryChange[]) => void) | undefined
+  let domainsTold: ((news: DomainNews) => void) | undefined
 
   function begin(): Worker {
-    const workerData: WorkerOptions = { ...settings, listening: told === undefined ? 'no' : 'yes' }
+    const workerData: WorkerOptions = { ...settings, listening: [...(told === undefined ? [] : ['registrations'] as const), ...(domainsTold === undefined ? [] : ['domains'] as const)] }
     // None of the process's own flags: some of them are about its main program, and would keep a thread from starting.
     const thread = new Worker(WORKER, { workerData, name: 'waystation-registry', execArgv: [] })
     let cause: unknown
@@ -104,8 +110,9 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
       for (let one = said.shift(); one !== undefined; one = said.shift()) {
         if ('died' in one) fail(one.died)
         else if ('outcomes' in one) for (const outcome of one.outcomes) settle(outcome)
+        else if ('available' in one) available = one.available
         else {
-          const rest = compared.tell(one.news, told ?? (() => {}))
+          const rest = tellNews(one.news)
           if (rest !== undefined) await rest
         }
       }
@@ -117,6 +124,13 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     }
   }
 
+  function tellNews(news: News): Promise<unknown> | undefined {
+    if (!('domains' in news)) return compared.tell(news, told ?? (() => {}))
+    domainsTold?.(news.domains)
+    // As many in one turn as come in one piece.
+    return news.domains.domains.length < TOLD_AT_ONCE ? undefined : turn()
+  }
+
   function settle(outcome: Outcome): void {
     const one = open.get(outcome.id)
     open.delete(outcome.id)
@@ -126,6 +140,7 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   }
 
   function fail(error: WaystationError): void {
+    available = false
     for (const one of open.values()) one.reject(error)
     open.clear()
   }
@@ -174,6 +189,8 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     closed = new WaystationError('registry_unavailable', `${file}: it was closed`)
     stopWaiting()
     lane.close()
+    // Before the thread's: the last connection that writes is to be the last of all, and tidies up.
+    endCurrent()
     while (sets.size > 0) await Promise.allSettled(sets.values())
     if (worker !== undefined) await send({ do: 'close' }, []).catch(() => undefined)
     worker?.ref()
@@ -181,10 +198,24 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
   }
 
   return {
+    get available() {
+      return available && closed === undefined
+    },
     start(listener) {
       told = listener
       return ask({ do: 'start' })
     },
+    current,
+    watchDomains(listener) {
+      domainsTold = listener
+      return ask({ do: 'watchDomains' })
+    },
+    keysOf: async (domains) => (await ask({ do: 'keysOf', domains })).map(withBuffer),
+    keysAfter: async (after, most) => (await ask({ do: 'keysAfter', after, most })).map(withBuffer),
+    addKey: (key) => ask({ do: 'addKey', key, now: clock.now() }),
+    changeKey: (domain, change) => ask({ do: 'changeKey', domain, change }),
+    removeKey: (domain) => ask({ do: 'removeKey', domain }),
+    ...moves(ask, clock.now),
     add: (url, wanted) => ask({ do: 'add', url, wanted, now: clock.now() }),
     remove: (url, wanted) => ask({ do: 'remove', url, wanted }),
     removeId: (id) => ask({ do: 'removeId', id }),
@@ -199,4 +230,8 @@ export function createSqliteRegistry(options: SqliteRegistryOptions): Registry {
     hubSecret: (fresh) => ask({ do: 'hubSecret', fresh }),
     close: () => (closing ??= close()),
   }
+}
+
+function withBuffer(row: KeyRow): KeyRow {
+  return { ...row, sha256: bufferOf(row.sha256) }
 }

@@ -83,6 +83,37 @@ export const MIGRATIONS: readonly string[] = [
     secret BLOB NOT NULL
   ) STRICT;
   `,
+  // API keys: the columns of wspubsub, and a hash for keys that are ours. `key_changes` is filled like `changes`.
+  `
+  CREATE TABLE apikeys (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain        TEXT NOT NULL UNIQUE,
+    username      TEXT NOT NULL,
+    apikey        TEXT UNIQUE,
+    insert_ts     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    active        INTEGER NOT NULL DEFAULT 0 CHECK (active IN (0, 1)),
+    apikey_sha256 BLOB UNIQUE
+  ) STRICT;
+
+  CREATE TABLE key_changes (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain TEXT NOT NULL
+  ) STRICT;
+  CREATE TRIGGER apikeys_replaced BEFORE INSERT ON apikeys BEGIN
+    INSERT INTO key_changes (domain)
+      SELECT domain FROM apikeys WHERE domain = NEW.domain OR apikey = NEW.apikey OR apikey_sha256 = NEW.apikey_sha256;
+  END;
+  CREATE TRIGGER apikeys_inserted AFTER INSERT ON apikeys BEGIN
+    INSERT INTO key_changes (domain) VALUES (NEW.domain);
+  END;
+  CREATE TRIGGER apikeys_updated AFTER UPDATE ON apikeys BEGIN
+    INSERT INTO key_changes (domain) VALUES (OLD.domain);
+    INSERT INTO key_changes (domain) SELECT NEW.domain WHERE NEW.domain <> OLD.domain;
+  END;
+  CREATE TRIGGER apikeys_deleted AFTER DELETE ON apikeys BEGIN
+    INSERT INTO key_changes (domain) VALUES (OLD.domain);
+  END;
+  `,
 ]
 
 /** What of it the signatures of a database in memory need. */

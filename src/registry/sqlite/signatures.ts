@@ -15,6 +15,12 @@ export type Verdict = boolean | undefined
 export interface Signatures {
   /** Does all of it, which must be of one kind, in one transaction, or nothing. */
   perform(calls: readonly SignatureCall[]): Verdict[]
+  /** Opens the file, in no transaction: what follows may be done in one. */
+  open(now: number): void
+  /** Up to `most` that are valid, behind this one in the order of their bytes. */
+  validAfter(code: Uint8Array, most: number, now: number): { readonly code: Uint8Array; readonly expiresAt: number }[]
+  /** Takes over what was used elsewhere, and says how many were not known. That it outlives the machine is up to the caller. */
+  adopt(used: readonly { readonly code: Uint8Array; readonly expiresAt: number }[], now: number): number
   close(): void
 }
 
@@ -28,7 +34,7 @@ const SWEPT = 16
 const LOOKED_AT = 64
 /** Bytes of a signature that the file keeps: as hard to meet by chance as the whole, and four times as many in a page. */
 const KEPT = 16
-const NOTHING = new Uint8Array(0)
+export const NOTHING = new Uint8Array(0)
 /** Before any signature. */
 const LONG_AGO = -9_000_000_000_000
 /** Expired rows of the database that go when it is opened. */
@@ -128,8 +134,15 @@ export function signatureMemory(database: DatabaseSync, parts: { readonly file: 
 
   function forget(signature: Uint8Array): undefined {
     sql('DELETE FROM main.signatures WHERE code = ?').run(kept(signature))
-    sql('DELETE FROM durable.signatures WHERE code = ?').run(signature)
+    // What came from another database is there by what is kept of it.
+    sql('DELETE FROM durable.signatures WHERE code IN (?, ?)').run(signature, kept(signature))
     return undefined
+  }
+
+  function adopt({ code, expiresAt }: { readonly code: Uint8Array; readonly expiresAt: number }, now: number): boolean {
+    const isNew = !isKnown('main', code, now)
+    sql('INSERT INTO main.signatures (code, expires_at) VALUES (?, ?) ON CONFLICT (code) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)').run(kept(code), expiresAt)
+    return isNew
   }
 
   function one(call: SignatureCall): Verdict {
@@ -146,6 +159,13 @@ export function signatureMemory(database: DatabaseSync, parts: { readonly file: 
       // The first statement of what passes writes to its own file: no lock on the database is waited for. One statement needs no transaction.
       return calls.length === 1 ? [one(first)] : inTransaction(connection, 'BEGIN', () => calls.map(one))
     },
+    open: (now) => void ready(now),
+    validAfter: (code, most, now) => {
+      ready(now)
+      return sql('SELECT code, expires_at FROM main.signatures WHERE code > ? AND expires_at >= ? ORDER BY code LIMIT ?').all(code, now, most)
+        .map((row) => ({ code: row['code'] as Uint8Array, expiresAt: Number(row['expires_at']) }))
+    },
+    adopt: (used, now) => inTransaction(ready(now), 'BEGIN', () => used.filter((one) => adopt(one, now)).length),
     close,
   }
 }

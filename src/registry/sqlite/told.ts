@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Registration, RegistryChange } from '../../core/registry.ts'
-import type { News } from './calls.ts'
+import type { RegistrationNews } from './calls.ts'
 import { unpacked, unpacker, type PackedRow } from './pack.ts'
 import { registrationOf } from './rows.ts'
 
@@ -11,7 +11,7 @@ const COMPARED_AT_ONCE = 20_000
 
 /** Compares what the database's thread says with what was told, and tells the difference, some in each turn. It outlives the thread. */
 export interface Teller {
-  tell(news: News, told: (changes: readonly RegistryChange[]) => void): Promise<void> | undefined
+  tell(news: RegistrationNews, told: (changes: readonly RegistryChange[]) => void): Promise<void> | undefined
 }
 
 export function teller(): Teller {
@@ -33,7 +33,7 @@ export function teller(): Teller {
     return []
   }
 
-  function* slices(news: News): Generator<RegistryChange[]> {
+  function* slices(news: RegistrationNews): Generator<RegistryChange[]> {
     const changes: RegistryChange[] = []
     if ('rows' in news) {
       for (const row of unpacked(news.rows, read)) {

@@ -1,4 +1,4 @@
-import type { Registry, RegistryChange } from '../../../src/core/registry.ts'
+import type { DomainNews, KeyRow, Registry, RegistryChange, Stored } from '../../../src/core/registry.ts'
 import { topicFromBytes, topicToBytes } from '../../../src/core/topic.ts'
 import { registryContract, type RegistryParts } from '../../../src/testing/index.ts'
 import { createMemoryRegistry, createRegistryStore, type RegistryStore } from '../../support/memory-registry.ts'
@@ -9,6 +9,43 @@ type Change = (registry: Registry, store: RegistryStore, parts: RegistryParts) =
 /** What is told goes through `change` first. */
 function telling(change: (changes: readonly RegistryChange[], told: (changes: readonly RegistryChange[]) => void) => void): Change {
   return (registry) => ({ start: (told) => registry.start((changes) => change(changes, told)) })
+}
+
+/** What is told of domains goes through `change` first. */
+function tellingDomains(change: (news: DomainNews, told: (news: DomainNews) => void) => void): Change {
+  return (registry) => ({ watchDomains: (told) => registry.watchDomains((news) => change(news, told)) })
+}
+
+/** Tells who made a change that is told in the same turn. */
+function ownActs(): { readonly own: () => boolean; readonly ours: <A extends unknown[], R>(act: (...args: A) => Promise<R>) => (...args: A) => Promise<R> } {
+  let own = 0
+  return {
+    own: () => own > 0,
+    ours: (act) => (...args) => {
+      own++
+      const done = act(...args)
+      own--
+      return done
+    },
+  }
+}
+
+/** What comes out goes through `change` first. */
+function givingOut(change: (things: Stored[]) => readonly Stored[]): Change {
+  return (registry) => ({
+    async *everything() {
+      yield* change(await Array.fromAsync(registry.everything()))
+    },
+  })
+}
+
+/** What is put in goes through `change` first. */
+function puttingIn(change: (thing: Stored, registry: Registry, store: RegistryStore) => readonly Stored[]): Change {
+  return (registry, store) => ({ restore: (things) => registry.restore(things.flatMap((thing) => change(thing, registry, store))) })
+}
+
+function isOf<T extends Stored['type']>(type: T) {
+  return (thing: Stored): thing is Extract<Stored, { type: T }> => thing.type === type
 }
 
 const faults: Record<string, Change> = {
@@ -26,15 +63,21 @@ const faults: Record<string, Change> = {
     },
   }),
   'only its own changes are told': (registry) => {
-    let own = 0
-    const ours = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => (...args: A): Promise<R> => {
-      own++
-      const done = act(...args)
-      own--
-      return done
-    }
-    return { add: ours(registry.add), remove: ours(registry.remove), removeId: ours(registry.removeId), set: ours(registry.set), start: (told) => registry.start((changes) => own > 0 && told(changes)) }
+    const { own, ours } = ownActs()
+    return { add: ours(registry.add), remove: ours(registry.remove), removeId: ours(registry.removeId), set: ours(registry.set), restore: ours(registry.restore), start: (told) => registry.start((changes) => own() && told(changes)) }
   },
+  'what was changed elsewhere is told soon, but not to those who ask to be current': (registry) => {
+    const { own, ours } = ownActs()
+    return { add: ours(registry.add), remove: ours(registry.remove), removeId: ours(registry.removeId), set: ours(registry.set), restore: ours(registry.restore), start: (told) => registry.start((changes) => void (own() ? told(changes) : setTimeout(() => told(changes), 5))) }
+  },
+  'to be current tells everything again': (registry) => {
+    let again = (): void => {}
+    return {
+      start: (told) => (again = () => told([{ type: 'removed', id: 1 }]), registry.start(told)),
+      current: () => (again(), undefined),
+    }
+  },
+  'a database that has answered is not available': () => ({ available: false }),
   'what is there is added again': (registry) => ({ add: async (url, wanted) => (await registry.add(url, wanted), true) }),
   'an addition changes the recovery url': (registry) => ({
     async add(url, wanted) {
@@ -93,6 +136,133 @@ const faults: Record<string, Change> = {
     },
   }),
   'each hub has a secret of its own': () => ({ hubSecret: async (fresh) => fresh }),
+  'domains are told late': tellingDomains((news, told) => setTimeout(() => told(news), 20)),
+  'domains that are there at the start are not told': tellingDomains((news, told) => told({ ...news, domains: news.all ? [] : news.domains })),
+  'the ends of domains are not told': tellingDomains(({ all, domains }, told) => told({ all, domains: domains.filter(([, isThere]) => isThere) })),
+  'a domain whose key changed is told of as gone': tellingDomains(({ all, domains }, told) => told({ all, domains: domains.map(([domain, isThere]) => [domain, isThere && domain !== 'a']) })),
+  'a domain whose key does not count is not told': (registry, store) => ({ watchDomains: (told) => registry.watchDomains(({ all, domains }) => told({ all, domains: domains.filter(([domain]) => store.keys.get(domain)?.active !== false) })) }),
+  'a change of a key is not told': (registry) => {
+    const known = new Set<string>()
+    return { watchDomains: (told) => registry.watchDomains((news) => told({ all: news.all, domains: news.domains.filter(([domain, isThere]) => (isThere ? !known.has(domain) && known.add(domain) : known.delete(domain))) })) }
+  },
+  'only its own changes of keys are told': (registry) => {
+    const { own, ours } = ownActs()
+    return { addKey: ours(registry.addKey), changeKey: ours(registry.changeKey), removeKey: ours(registry.removeKey), restore: ours(registry.restore), watchDomains: ours((told) => registry.watchDomains((news) => own() && told(news))) }
+  },
+  'a domain gets a new key by adding': (registry) => ({ addKey: async (key) => (await registry.removeKey(key.domain), registry.addKey(key)) }),
+  'an addition that is refused says that it was made': (registry) => ({ addKey: async (key) => (await registry.addKey(key), true) }),
+  'two domains may have one key': (registry, store) => ({
+    async addKey(key) {
+      const made = await registry.addKey({ ...key, apikey: undefined, sha256: undefined })
+      if (made) store.keys.set(key.domain, { ...(store.keys.get(key.domain) as KeyRow), apikey: key.apikey, sha256: key.sha256 })
+      return made
+    },
+  }),
+  'it looks for a domain first and adds it then': (registry, store) => ({
+    async addKey(key) {
+      const free = !store.keys.has(key.domain)
+      await new Promise((resolve) => setImmediate(resolve))
+      return (await registry.addKey(key)) || free
+    },
+  }),
+  'new keys do not count': (registry) => ({ addKey: (key) => registry.addKey({ active: false, ...key }) }),
+  'when a key was made is not kept': (registry, _, { clock }) => ({ addKey: (key) => registry.addKey({ ...key, insertedAt: clock.now() }) }),
+  'a key as it is outlives its change': (registry, store) => ({
+    async changeKey(domain, change) {
+      const apikey = store.keys.get(domain)?.apikey
+      const changed = await registry.changeKey(domain, change)
+      if (changed) store.keys.set(domain, { ...(store.keys.get(domain) as KeyRow), apikey })
+      return changed
+    },
+  }),
+  'a new hash makes a key count': (registry) => ({ changeKey: (domain, change) => registry.changeKey(domain, change.sha256 === undefined ? change : { active: true, ...change }) }),
+  'a domain can take the key of another': (registry, store) => ({
+    async changeKey(domain, change) {
+      const row = store.keys.get(domain)
+      if ((await registry.changeKey(domain, change)) || row === undefined) return row !== undefined
+      store.keys.set(domain, { ...row, sha256: change.sha256 })
+      return true
+    },
+  }),
+  'a change of what is not there is made': (registry) => ({ changeKey: async (domain, change) => (await registry.changeKey(domain, change)) || domain === 'c' }),
+  'keys are removed whatever the letter case': (registry) => ({ removeKey: (domain) => registry.removeKey(domain.toLowerCase()) }),
+  'keys are found whatever the letter case': (registry, store) => ({ keysOf: (domains) => registry.keysOf([...store.keys.keys()].filter((domain) => domains.some((one) => one.toLowerCase() === domain.toLowerCase()))) }),
+  'domains are kept without spaces': (registry) => ({ addKey: (key) => registry.addKey({ ...key, domain: key.domain.trim() }) }),
+  'domains are composed': (registry) => ({ addKey: (key) => registry.addKey({ ...key, domain: key.domain.normalize() }) }),
+  'long domains are cut off': (registry) => ({ addKey: (key) => registry.addKey({ ...key, domain: key.domain.slice(0, 63) }) }),
+  'user names are not kept': (registry) => ({ addKey: (key) => registry.addKey({ ...key, username: 'u' }) }),
+  'some domains are looked up at most': (registry) => ({ keysOf: (domains) => registry.keysOf(domains.slice(0, 30)) }),
+  'a page is larger than asked for': (registry) => ({ keysAfter: (after, most) => registry.keysAfter(after, most + 1) }),
+  'each page begins with the last row of the one before': (registry) => ({ keysAfter: async (after, most) => (await registry.keysAfter(after - 1, most)).slice(0, after > 50 ? 0 : most) }),
+  'recovery urls do not come out': givingOut((things) => things.map((thing) => (isOf('registration')(thing) ? { ...thing, recovery: undefined } : thing))),
+  'notices come out before their registrations': givingOut((things) => things.toSorted((a, b) => Number(isOf('notice')(b)) - Number(isOf('notice')(a)))),
+  'keys do not come out': givingOut((things) => things.filter((thing) => !isOf('key')(thing))),
+  'the secret does not come out': givingOut((things) => things.filter((thing) => !isOf('hubSecret')(thing))),
+  'something comes out twice': givingOut((things) => things.flatMap((thing): Stored[] => (isOf('signature')(thing) ? [thing, thing] : [thing]))),
+  'whole signatures come out': givingOut((things) => things.map((thing) => (isOf('signature')(thing) ? { ...thing, code: Buffer.alloc(64, thing.code[0]) } : thing))),
+  'what has run out comes out': (registry, store) => ({
+    async *everything() {
+      yield* (await Array.fromAsync(registry.everything())).filter((thing) => !isOf('signature')(thing))
+      for (const [code, expiresAt] of store.signatures) yield { type: 'signature', code: Buffer.from(code, 'base64'), expiresAt }
+    },
+  }),
+  'locked notices do not come out': (registry, store) => ({
+    async *everything() {
+      const locked = new Set([...store.notices.values()].filter((notice) => notice.lock !== undefined).map(({ id }) => store.rows.get(id)?.url))
+      for await (const thing of registry.everything()) if (!isOf('notice')(thing) || !locked.has(thing.url)) yield thing
+    },
+  }),
+  'much does not come out': givingOut((things) => things.slice(0, 2_000)),
+  'much does not go in': (registry) => ({ restore: (things) => registry.restore(things.slice(0, 1_000)) }),
+  'all that is offered is counted': (registry) => ({ restore: async (things) => (await registry.restore(things), things.length) }),
+  'what goes in takes the place of what is there': puttingIn((thing, registry) => {
+    if (isOf('registration')(thing)) void registry.remove(thing.url, thing)
+    return [thing]
+  }),
+  'a notice that goes in takes the place of what is there': puttingIn((thing, _, store) => {
+    if (isOf('notice')(thing)) for (const [id, row] of store.rows) if (row.url === thing.url && row.target === thing.target) store.notices.delete(id)
+    return [thing]
+  }),
+  'a secret that goes in takes the place of what is there': puttingIn((thing, _, store) => {
+    if (isOf('hubSecret')(thing)) delete store.secret
+    return [thing]
+  }),
+  'a key that goes in takes the place of what is there': puttingIn((thing, _, store) => {
+    if (isOf('key')(thing)) store.keys.delete(thing.domain)
+    return [thing]
+  }),
+  'notices do not go in': puttingIn((thing) => (isOf('notice')(thing) ? [] : [thing])),
+  'what goes in loses its attempts': puttingIn((thing) => [isOf('notice')(thing) ? { ...thing, attempts: 0 } : thing]),
+  'keys that go in count': puttingIn((thing) => [isOf('key')(thing) ? { ...thing, active: true } : thing]),
+  'signatures that go in are new': puttingIn((thing) => [isOf('signature')(thing) ? { ...thing, code: Buffer.from(thing.code).reverse().fill(7, 0, 1) } : thing]),
+  'signatures that have run out go in': puttingIn((thing) => [isOf('signature')(thing) ? { ...thing, expiresAt: thing.expiresAt + 10 } : thing]),
+  'the earlier end of a signature counts': puttingIn((thing, _, store) => (isOf('signature')(thing) && store.signatures.has(Buffer.from(thing.code).toString('base64')) ? [] : [thing])),
+  'what goes in is not told': (registry, store) => ({
+    async restore(things) {
+      const listeners = [...store.listeners]
+      store.listeners.clear()
+      const count = registry.restore(things)
+      for (const one of listeners) store.listeners.add(one)
+      return count
+    },
+  }),
+  'what goes in of keys is not told': (registry, store) => ({
+    async restore(things) {
+      const listeners = [...store.keyListeners]
+      store.keyListeners.clear()
+      const count = registry.restore(things)
+      for (const one of listeners) store.keyListeners.add(one)
+      return count
+    },
+  }),
+  'it gives everything when it is closed': (registry) => {
+    let last: Stored[] = []
+    return {
+      async *everything() {
+        yield* (last = await Array.fromAsync(registry.everything()).catch(() => last))
+      },
+    }
+  },
   'it goes on when it is closed': () => ({ close: async () => {} }),
 }
 
