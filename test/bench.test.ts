@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { KEY_SCENARIOS, parseKeyOptions } from '../bench/key-options.ts'
 import { loadFanOut } from '../bench/load/fan-out.ts'
 import { createFrameReader, createFrameWriter, STAMPS, type FrameState } from '../bench/load/frames.ts'
 import { createHistogram } from '../bench/load/histogram.ts'
@@ -107,6 +108,33 @@ test('the bench of WebSockets measures each scenario, prints tables as Markdown 
     if (of['compressor'] === 'none') assert.deepEqual([bodyIn, bodyOut], [plain, plain])
     else assert.ok(bodyIn < plain && bodyOut < plain, JSON.stringify(medians))
   }
+})
+
+test('the bench of API keys measures each scenario, with as many publishers as files may be open, and writes the figures', { skip: process.platform === 'win32' && 'there is no ulimit' }, async (t) => {
+  const results = folder(t)
+  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--together', '8', '--subscribers', '1', '--window', '1', '--dir', folder(t), '--results', results]
+  const bench = run(t, '/bin/sh', ['-c', 'ulimit -n 320 && exec "$0" "$@"', process.execPath, MAIN, 'keys', ...tiny])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
+  assert.match(bench.stdout(), /^Only 20 publishers instead of 5000: a process may have 320 open files here \(ulimit -n\)\.$/m)
+  const { rows } = resultsIn(results) as unknown as { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number> }[] }
+  const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
+  assert.equal(tables.length, rows.length + 3 * 2, bench.stdout())
+  assert.deepEqual([...new Set(rows.map(({ scenario }) => scenario))], Object.keys(KEY_SCENARIOS))
+  assert.deepEqual(rows.flatMap(({ of }) => of['keys'] ?? []), ['hashed', 'plain'])
+  for (const { scenario, of, medians: { kib, ...medians } } of rows) {
+    assert.ok(Object.values(medians).every((figure) => Number.isFinite(figure) && figure >= 0), `${scenario} ${JSON.stringify(of)}: ${JSON.stringify(medians)}`)
+    // Of so few, garbage may be more than they are.
+    assert.equal(Number.isFinite(kib), scenario === 'opening')
+  }
+})
+
+test('the options of the bench of API keys are told, and its mistakes', () => {
+  const answer = parseKeyOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['npm run bench -- keys', '--publishers N', '--together N', '--quick', ...Object.keys(KEY_SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+  assert.deepEqual(parseKeyOptions(['--only', 'openings', '--together', '0']), {
+    problems: ['--only openings is no row; did you mean opening?; the rows are checks, opening, fanout', '--together 0 must be a whole number, 1 or more'],
+  })
 })
 
 test('the options of the bench of WebSockets are told, and its mistakes', () => {
@@ -268,7 +296,7 @@ test('--quick changes what is not stated', () => {
 test('--help names every option and every row', () => {
   const answer = parseOptions(['--help', '--nonsense'])
   assert.ok('help' in answer)
-  for (const word of ['npm run bench -- webhooks', 'npm run bench -- sockets', '--rounds N', '--seconds S', '--quick', '--profile DIR', ...Object.keys(ROWS)]) assert.ok(answer.help.includes(word), word)
+  for (const word of ['npm run bench -- webhooks', 'npm run bench -- sockets', 'npm run bench -- keys', '--rounds N', '--seconds S', '--quick', '--profile DIR', ...Object.keys(ROWS)]) assert.ok(answer.help.includes(word), word)
 })
 
 test('frames are counted however they are cut, and pings among them are not', () => {
@@ -338,6 +366,28 @@ const looked = async (): Promise<void> => {}
 test('a delivery that never comes makes the measurement fail', async (t) => {
   const port = await broadcaster(t, (to, data, count) => count !== 20 && to.send(data))
   await assert.rejects(loadFanOut(port, task, looked), /^Error: 1 deliveries never came/)
+})
+
+test('a publisher of a keyed topic that gets its own messages makes the measurement fail', async (t) => {
+  const port = await broadcaster(t, (to, data) => to.send(data))
+  await assert.rejects(loadFanOut(port, { ...task, keyed: { publisher: '/publisher', subscribers: '/subscribers' } }, looked), /^Error: \d+ deliveries came twice/)
+})
+
+test('a refused key makes the measurement fail, of a publisher or of a POST', async (t) => {
+  const server = createServer((message, response) => {
+    response.statusCode = message.headers.authorization === 'Bearer good' && message.url === '/topic' ? 200 : 403
+    response.end('.')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  await assert.rejects(runLoad(port, { kind: 'publishers', count: 1, before: 0, together: 1, settle: 0 }, undefined, looked), /^Error: the server refused a WebSocket: HTTP\/1.1 403/)
+  const post = { kind: 'post', connections: 1, size: 4, warmup: 0, seconds: 0.05, patience: 1 } as const
+  assert.ok((await runLoad(port, { ...post, to: [{ path: '/topic', key: 'good' }] }, undefined, looked)).count > 0)
+  await assert.rejects(runLoad(port, { ...post, to: [{ path: '/topic', key: 'bad' }] }, undefined, looked), /^Error: the server answered HTTP\/1.1 403/)
 })
 
 test('a server that is behind longer than anyone would wait for it loses nothing, and is measured', async (t) => {

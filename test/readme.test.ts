@@ -37,7 +37,7 @@ test('the configuration in the README is valid', async (t) => {
 })
 
 test('npm start and the commands of the README: one curl reaches a page, an event stream and "sub"', async (t) => {
-  const env = { WAYSTATION_ADDR: '127.0.0.1:0' }
+  const env = { WAYSTATION_ADDR: '127.0.0.1:0', WAYSTATION_DATA_DIR: temporaryFolder(t) }
   const hub = run(t, 'npm', ['start'], { cwd: root, env })
   await hub.says('publish:')
   const url = /listens on (\S+)/.exec(hub.stdout())?.[1] as string

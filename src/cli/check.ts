@@ -1,4 +1,5 @@
-import { flagName, OPTIONS } from '../server/options.ts'
+import { withoutPassword } from '../server/database.ts'
+import { flagName, OPTIONS, type Option } from '../server/options.ts'
 import type { Command } from './command.ts'
 import { readConfiguration, serve } from './serve.ts'
 
@@ -13,10 +14,13 @@ export const check: Command = {
     const names = Object.keys(options) as (keyof typeof options)[]
     const width = Math.max(...names.map((name) => flagName(name).length))
     for (const name of names) {
-      const isSecret = OPTIONS[name].kind === 'secret' && options[name] !== ''
-      const value = isSecret ? '(stated)' : JSON.stringify(options[name])
-      io.out.write(`${name.padEnd(width)}  ${value}${from[name] === 'default' ? '' : `  (${from[name]})`}\n`)
+      io.out.write(`${name.padEnd(width)}  ${shown(OPTIONS[name].kind, options[name])}${from[name] === 'default' ? '' : `  (${from[name]})`}\n`)
     }
     return 0
   },
+}
+
+function shown(kind: Option['kind'], value: unknown): string {
+  if (kind === 'secret' && value !== '') return '(stated)'
+  return JSON.stringify(kind === 'database' ? withoutPassword(String(value)) : value)
 }

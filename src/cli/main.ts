@@ -1,16 +1,22 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { WaystationError } from '../core/errors.ts'
 import { hint } from '../server/nearest.ts'
+import { attach } from './attach.ts'
 import { check } from './check.ts'
 import { helpOf, type Command, type Io } from './command.ts'
+import { keys } from './keys.ts'
 import { pinghub } from './pinghub.ts'
 import { pub } from './pub.ts'
+import { registry } from './registry.ts'
 import { serve } from './serve.ts'
 import { setup } from './setup.ts'
+import { start } from './start.ts'
+import { status } from './status.ts'
+import { stop as stopCommand } from './stop.ts'
 import { sub } from './sub.ts'
+import { version } from './version.ts'
 
-export const COMMANDS: readonly Command[] = [serve, pub, sub, check, setup, pinghub]
+export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, check, setup, keys, registry, pinghub]
 
 /** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
 const LEAST_NODE = [24, 9] as const
@@ -60,11 +66,6 @@ function overview(): string {
   const width = Math.max(...COMMANDS.map((one) => one.name.length))
   const rows = COMMANDS.map((one) => `  ${one.name.padEnd(width)}  ${one.summary}`).join('\n')
   return `Waystation ${version()}: one message hub that you run yourself.\n\n${rows}\n\n"waystation <command> --help" tells more.\n`
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
 const stop = new AbortController()

@@ -38,7 +38,7 @@ export const pinghub: Command = {
 
 async function run({ addr, origin, mport, log: file }: ReturnType<typeof settings>, io: Io): Promise<void> {
   const log = file === undefined ? undefined : await openLog(file)
-  const { options } = effective([fromProgram({ addr, origin, sse: false, lonelyps: false, operations: false, logLevel: 'silent' })])
+  const { options } = effective([fromProgram({ addr, origin, sse: false, lonelyps: false, wspubsub: false, operations: false, logLevel: 'silent' })])
   const server = compose(options)
   await server.listen()
   const metrics = await listenPinghubMetrics(mport, () => server.pinghubReport()).catch(async (error: WaystationError) => {

@@ -5,8 +5,20 @@ import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags, inval
 import { compose, type WaystationServer } from '../server/create-server.ts'
 import type { Command, Io } from './command.ts'
 import { readFlags } from './flags.ts'
+import { placesIn, SERVICE_FLAGS } from './places.ts'
+import { makeKnown, openServiceLog, type ServiceLog } from './presence.ts'
+import { version } from './version.ts'
 
-const flags = { config: { value: 'FILE', help: 'the configuration file (waystation.config.ts, .js or .json in this folder when not given)' } } as const
+const flags = {
+  config: { value: 'FILE', help: 'the configuration file (waystation.config.ts, .js or .json in this folder when not given)' },
+  ...SERVICE_FLAGS,
+} as const
+
+/** What `start` hears from the hub when it listens. */
+export interface Ready {
+  readonly greeting: string
+  readonly warning: string
+}
 
 export const serve: Command = {
   name: 'serve',
@@ -16,10 +28,18 @@ export const serve: Command = {
   takesOptions: true,
   async run(args, io) {
     const { options } = await readConfiguration(args, io)
-    const server = compose(options, { processMetrics: true })
+    const { own } = readFlags(args, flags, { withOptions: true })
+    const places = placesIn(options.dataDir, own, io.cwd)
+    const log = openServiceLog(options.logLevel, own['log-file'] === undefined ? undefined : places.log)
+    const server = compose(options, { processMetrics: true, logger: log.logger })
+    await using ends = new AsyncDisposableStack()
+    ends.defer(log.close)
+    const known = await makeKnown(server, log, { folder: places.folder, pidFile: own['pid-file'] === undefined ? undefined : places.pid })
+    ends.defer(known.takeBack)
+    ends.use(server)
     await server.listen()
-    io.out.write(greeting(server))
-    if (server.open) io.err.write(warning(server))
+    known.listens()
+    say({ greeting: greeting(server), warning: server.open ? warning(server) : '' }, server.url, log, io)
     await stopped(io.stop)
     await server.close()
     return 0
@@ -38,6 +58,18 @@ export async function readConfiguration(args: readonly string[], io: Io): Promis
     throw invalid([...problems, error.detail])
   })
   return effective([...(file === undefined ? [] : [file]), fromEnvironment(io.env), fromFlags(parsed.options)], problems)
+}
+
+/** In the background nobody looks at a terminal: the log has it, and `start` is told. */
+function say(ready: Ready, url: string, log: ServiceLog, io: Io): void {
+  if (log.file !== undefined) {
+    log.logger.info({ url, pid: process.pid, version: version() }, 'the hub listens')
+    if (ready.warning !== '') log.logger.warn(ready.warning.trim())
+    // Whoever asked may have gone meanwhile.
+    if (process.send !== undefined) return void process.send(ready, undefined, undefined, () => {})
+  }
+  io.out.write(ready.greeting)
+  io.err.write(ready.warning)
 }
 
 /** Settles when it is time to stop. */

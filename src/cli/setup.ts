@@ -3,18 +3,22 @@ import { existsSync } from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { WaystationError } from '../core/errors.ts'
+import { readDatabase, withoutPassword } from '../server/database.ts'
 import { hint } from '../server/nearest.ts'
 import { AUTHORIZATIONS, commonJsPackage, setupFiles, stateScheme, type Authorization, type SetupFile, type SetupPlan } from '../server/setup.ts'
 import type { Command } from './command.ts'
 import { readFlags } from './flags.ts'
 
 const DATABASES = ['sqlite', 'rqlite', 'postgres'] as const
+/** What is meant when only the kind is stated. */
+const DEFAULTS = { sqlite: '', rqlite: 'rqlite://127.0.0.1:4001', postgres: 'postgres://127.0.0.1:5432/waystation' } as const
 const SECRET_BYTES = 64
 
 const SCHEMES = AUTHORIZATIONS.join('|')
 const flags = {
   dir: { value: 'DIR', help: 'the folder to write to, made if it is missing (this folder)' },
-  db: { value: DATABASES.join('|'), help: 'where subscriptions are kept (sqlite; the others: not yet)' },
+  db: { value: DATABASES.join('|'), help: 'where subscriptions and API keys are kept (sqlite)' },
+  database: { value: 'FILE|URL', help: 'the database itself: a SQLite file, postgres://user:password@host/name, rqlite://host:4001,host:4001 (a file in the data folder, or the one on this machine)' },
   'to-broadcasters-auth': { value: SCHEMES, help: 'how subscribers and publishers prove who they are (hmac)' },
   'to-broadcasters-secret': { value: 'SECRET', help: 'the secret of that scheme, for hmac 64 bytes in URL-safe base64 (a new one)' },
   'to-subscribers-auth': { value: SCHEMES, help: 'how the hub proves itself to them (hmac)' },
@@ -29,11 +33,7 @@ export const setup: Command = {
   flags,
   takesOptions: false,
   async run(args, io) {
-    const { dir, db, plan, given } = readPlan(args)
-    if (db !== 'sqlite') {
-      io.err.write(`waystation setup: --db ${db} is not there yet; sqlite is. Nothing was written.\n`)
-      return 1
-    }
+    const { dir, plan, given } = readPlan(args, io.cwd)
     const folder = resolve(io.cwd, dir)
     const files = setupFiles(plan)
     const problem = whyNot(folder, files)
@@ -57,14 +57,13 @@ export const setup: Command = {
 
 interface Wanted {
   readonly dir: string
-  readonly db: string
   readonly plan: SetupPlan
   /** Whether the secret of a direction was given. */
   readonly given: { readonly toBroadcaster: boolean; readonly toSubscriber: boolean }
 }
 
 /** @throws {WaystationError} `config_invalid`, with every problem and no secret */
-function readPlan(args: readonly string[]): Wanted {
+function readPlan(args: readonly string[], cwd: string): Wanted {
   const { own, positionals, problems: found } = readFlags(args, flags, {})
   const problems = [...found, ...positionals.map((word) => `"${word}" is no option; options begin with --`)]
   const text = (name: keyof typeof flags): string | undefined => own[name] as string | undefined
@@ -84,9 +83,13 @@ function readPlan(args: readonly string[]): Wanted {
   const db = oneOf('db', DATABASES)
   const dir = text('dir') ?? '.'
   if (dir === '') problems.push('--dir must name a folder')
-  const plan = { toBroadcaster: direction('broadcasters'), toSubscriber: direction('subscribers') }
+  const database = text('database') ?? DEFAULTS[db]
+  const read = readDatabase(database)
+  if (typeof read === 'string') problems.push(`--database ${read}`)
+  else if (text('db') !== undefined && read.kind !== db) problems.push(`--database is ${read.kind}, and --db ${db}`)
+  const plan = { database: typeof read !== 'string' && read.kind === 'sqlite' && database !== '' ? resolve(cwd, database) : database, toBroadcaster: direction('broadcasters'), toSubscriber: direction('subscribers') }
   if (problems.length > 0) throw new WaystationError('config_invalid', problems.join('; '))
-  return { dir, db, plan, given: { toBroadcaster: text('to-broadcasters-secret') !== undefined, toSubscriber: text('to-subscribers-secret') !== undefined } }
+  return { dir, plan, given: { toBroadcaster: text('to-broadcasters-secret') !== undefined, toSubscriber: text('to-subscribers-secret') !== undefined } }
 }
 
 function whyNot(folder: string, files: readonly SetupFile[]): string | undefined {
@@ -113,10 +116,10 @@ async function writeAll(folder: string, files: readonly SetupFile[]): Promise<vo
   }
 }
 
-function summary({ toBroadcaster, toSubscriber }: SetupPlan, given: Wanted['given'], folder: string, files: readonly SetupFile[]): string {
+function summary({ database, toBroadcaster, toSubscriber }: SetupPlan, given: Wanted['given'], folder: string, files: readonly SetupFile[]): string {
   const line = (type: Authorization, isGiven: boolean): string => (type === 'none' ? 'none' : `${type}, ${isGiven ? 'with the secret that was given' : 'with a new secret'}`)
   return [
-    'database:         sqlite',
+    `database:         ${database === '' ? 'sqlite, in the data folder' : withoutPassword(database)}`,
     `to broadcasters:  ${line(toBroadcaster.type, given.toBroadcaster)}`,
     `to subscribers:   ${line(toSubscriber.type, given.toSubscriber)}`,
     '', 'written, readable by you alone:',

@@ -22,6 +22,8 @@ export function createBodyReader(limit: number, unfinished: number | BodyAccount
 
   return {
     read(request, response, client = NO_CLIENT) {
+      // Whoever looked something up first may have missed that the client has gone.
+      if (request.destroyed) return Promise.resolve('aborted')
       const declared = request.headers['content-length']
       if (declared !== undefined && Number(declared) > limit) return Promise.resolve('too_large')
       if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()

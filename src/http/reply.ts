@@ -47,7 +47,7 @@ export function replyEmpty(response: ServerResponse, status: number, headers: Ou
 }
 
 /** An answer where no response object exists any more, or none yet: written by hand, and the connection ends. */
-export function rawReply(socket: Duplex, status: number, text = `${status} ${STATUS_CODES[status] ?? ''}`): void {
+export function rawReply(socket: Duplex, status: number, text = `${status} ${STATUS_CODES[status] ?? ''}`, headers: Readonly<Record<string, string>> = {}): void {
   // Node has let go of the socket after an upgrade: without a listener, a peer that resets it would end the process.
   socket.on('error', () => {})
   if (!socket.writable) {
@@ -61,6 +61,7 @@ export function rawReply(socket: Duplex, status: number, text = `${status} ${STA
     'X-Content-Type-Options: nosniff',
     `Content-Length: ${Buffer.byteLength(text)}`,
     'Connection: close',
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${text}`)
   // Node has let go of some of these sockets: a peer that does not close in turn would keep its half for good.

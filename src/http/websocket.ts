@@ -26,6 +26,8 @@ export interface WebSocketBounds {
 
 export interface WebSocketEvents {
   message(data: Buffer, binary: boolean): void
+  /** What is left for the reader of what came in, in its place. The frames must stay whole. */
+  sift?(chunk: Buffer): Buffer
   /** Something came in, and the messages that it completes were told before; this is left. The same object each time. */
   arrived?(unfinished: Unfinished): void
   /** What came in breaks the WebSocket protocol, or is too long; `closed` follows. */
@@ -38,16 +40,17 @@ export const CLOSE = { normal: 1000, goingAway: 1001, notText: 1007, forbidden: 
 
 /**
  * Checks a handshake, as RFC 6455, section 4.2.1, asks, in the order that pinghub answers in.
+ * @param versions of the protocol, for those whose clients have an older one: 7 and 8 have the same frames
  * @returns the status that refuses it, 0 when it asks for no WebSocket, or `undefined` when it is good
  */
-export function checkHandshake(message: IncomingMessage, originAllowed: (origin: string) => boolean): number | undefined {
+export function checkHandshake(message: IncomingMessage, originAllowed: (origin: string) => boolean, versions: readonly string[] = ['13']): number | undefined {
   const { headers } = message
   const asks = tokens(headers.connection).includes('upgrade') && tokens(headers.upgrade).includes('websocket')
   if (!asks) return 0
   if (message.method !== 'GET') return 405
   // A body before the frames: whoever sits between would have to agree where it ends.
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) return 400
-  if (!tokens(headers['sec-websocket-version']).includes('13')) return 400
+  if (!tokens(headers['sec-websocket-version']).some((version) => versions.includes(version))) return 400
   const origin = message.headersDistinct['origin']?.[0]
   if (origin !== undefined && !originAllowed(origin)) return 403
   return /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '') ? undefined : 400
@@ -82,12 +85,25 @@ export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker)
       message.headers['sec-websocket-version'] = '13'
       delete message.headers['sec-websocket-protocol']
       let opened: WebSocketConnection | undefined
+      const others = events.sift === undefined ? [] : socket.listeners('data')
       server.handleUpgrade(message, socket, head, (ws) => {
+        if (events.sift !== undefined) putBefore(socket, others, events.sift)
         opened = new WebSocketConnection(ws, socket as Socket, bounds, ticker, events)
       })
       return opened
     },
   }
+}
+
+/** Puts a sieve between a socket and the library, which has just begun to read it. @param others who read it, too */
+function putBefore(socket: Duplex, others: readonly Function[], sift: (chunk: Buffer) => Buffer): void {
+  const toReader = socket.listeners('data').find((listener) => !others.includes(listener)) as ((chunk: Buffer) => void) | undefined
+  if (toReader === undefined) throw new Error('the WebSocket library does not listen for data')
+  socket.removeListener('data', toReader)
+  socket.on('data', (chunk: Buffer) => {
+    const rest = sift(chunk)
+    if (rest.length > 0) toReader.call(socket, rest)
+  })
 }
 
 const NOTHING = Buffer.alloc(0)

@@ -3,8 +3,10 @@ import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { WaystationError } from '../core/errors.ts'
 import { createHub } from '../core/hub.ts'
+import { createKeys, NO_KEYS } from '../core/keys.ts'
 import { LIMITS, type Limits } from '../core/limits.ts'
 import { createMemoryLog } from '../core/log.ts'
+import { compilePattern } from '../core/pattern.ts'
 import type { Identity, Transport } from '../core/ports.ts'
 import { createRouter } from '../core/router.ts'
 import { createRules, openToAll } from '../core/rules.ts'
@@ -17,13 +19,15 @@ import { createOrigins } from '../http/origin.ts'
 import { createDispatch, type Request, type Route } from '../http/server.ts'
 import { createPinghub } from '../transports/pinghub/pinghub.ts'
 import { createPinghubStats } from '../transports/pinghub/metrics-port.ts'
+import { createWspubsub } from '../transports/wspubsub/wspubsub.ts'
 import { createSse } from '../transports/sse/sse.ts'
 import type { OwnListener } from '../webhooks/guard.ts'
 import { attachTo } from './attach.ts'
 import { createAdmissions } from './admissions.ts'
 import { effective, fromProgram } from './config.ts'
+import { openRegistry } from './database.ts'
 import { createLogger, type Logger } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Gauges } from './metrics.ts'
 import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
 import { composeLonelyps } from './lonelyps-parts.ts'
@@ -31,6 +35,7 @@ import { createNoLoops } from './no-loops.ts'
 import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
+import type { Vitals } from './vitals.ts'
 
 /** What one client may have of all unfinished bodies: an eighth, but always the largest there may be, with the room it grows in. */
 function shareOfBodies({ maxUnfinishedBytes, maxMessageBytes, spoolAbove, maxSetBytes }: Limits): number {
@@ -69,8 +74,8 @@ export function createServer(config: Config = {}, parts: { logger?: Logger; proc
   return compose(effective([fromProgram(config)]).options, parts)
 }
 
-/** The same from options that have been checked. */
-export function compose(options: Options, parts: { logger?: Logger; processMetrics?: boolean } = {}): WaystationServer {
+/** The same from options that have been checked, with what the process itself may see of it. */
+export function compose(options: Options, parts: { logger?: Logger; processMetrics?: boolean } = {}): WaystationServer & { readonly vitals: Vitals } {
   const logger = parts.logger ?? createLogger(options.logLevel)
   const limits = Object.fromEntries(Object.keys(LIMITS).map((name) => [name, options[name as keyof Limits]])) as Limits
   const address = parseAddress(options.addr) as ListenAddress
@@ -78,18 +83,22 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const origins = createOrigins(options.origin)
   const clock = realClock
 
-  const rules = createRules(options.rules)
+  const registry = options.lonelyps || options.wspubsub ? openRegistry(options, clock) : undefined
+  const keys = registry === undefined ? NO_KEYS : createKeys({ table: registry, clock, limits, failed: (error) => logger.error({ err: error }, 'the table of API keys cannot be used') })
+  const rules = createRules(options.rules, keys.owns)
   const log = createMemoryLog({ rules, clock, random: realRandom, maxBytes: limits.maxLogBytes })
   const router = createRouter()
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
-  const metrics = createMetrics({
-    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.sse && { sse: sse.streams }) }),
+  const gauges: Gauges = {
+    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }) }),
     webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
+    registry: () => registry?.available,
     spoolBytes: () => lonelyps?.spool.bytes ?? 0,
     topics: () => router.topics,
     patterns: () => router.patterns,
     logBytes: () => log.bytes,
-  }, { process: parts.processMetrics === true })
+  }
+  const metrics = createMetrics(gauges, { process: parts.processMetrics === true })
   const meter = {
     ...metrics.meter,
     slow(transport: string, topic: string) {
@@ -107,16 +116,23 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const identify = ({ peer }: Request): Identity => ({ kind: 'anonymous', local: peer.local, address: peer.address })
   const bodies = createBodyAccount(limits.maxUnfinishedBytes, shareOfBodies(limits))
   const stats = createPinghubStats(clock)
-  const pinghub = createPinghub({ kit, origins, bodies, admit: admissions.admit, stats, identify })
+  const pinghub = createPinghub({ kit, origins, bodies, admit: admissions.admit, stats, keys, identify })
   const sse = createSse({ kit, origins, admit: admissions.admit, identify, path: '/_/sse' })
-  const operations = createOperations({ ready: () => !stopping && started, metrics })
+  const wspubsub = createWspubsub({
+    kit, origins, bodies, admit: admissions.admit, identify, keys,
+    standing: options.wspubsubTopics.map(compilePattern),
+    checked: metrics.keyChecked,
+    log: logger,
+  })
+  const operations = createOperations({ ready: () => !stopping && started, registry, metrics })
 
-  const lonelyps = options.lonelyps ? composeLonelyps(options, { kit, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
+  const lonelyps = options.lonelyps && registry !== undefined ? composeLonelyps(options, { kit, registry, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
 
-  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
+  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.wspubsub ? [wspubsub] : []), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
   const routes: Route[] = [
     createNoLoops(log.epoch),
     ...(lonelyps === undefined ? [] : [lonelyps.transport.route]),
+    ...(options.wspubsub ? [wspubsub.route] : []),
     ...(options.sse ? [sse.route] : []),
     ...(options.operations ? [operations] : []),
     ...(options.pinghub ? [pinghub.route] : []),
@@ -137,6 +153,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   let sweep = (): void => {}
 
   async function start(): Promise<void> {
+    await keys.start()
     await lonelyps?.webhooks.start(hub)
     await lonelyps?.started()
     for (const transport of transports) await transport.start(hub)
@@ -183,7 +200,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     await lonelyps?.unregister()
     // Last, because what came in until now has webhooks to go out.
     await lonelyps?.webhooks.stop(deadline.signal)
-    await lonelyps?.close()
+    keys.stop()
+    await registry?.close()
     hub.stop()
     embedded.stop()
     // Until here the hub was there to refuse newcomers; from here on its paths are the other server's again.
@@ -218,6 +236,14 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     },
     close: (now) => (closing ??= close(now)),
     pinghubReport: () => stats.report(pinghub.gauges()),
+    vitals: {
+      hub,
+      get stopping() { return stopping },
+      get database() { return gauges.registry() },
+      connections: gauges.connections,
+      webhooks: gauges.webhooks,
+      totals: metrics.totals,
+    },
     [Symbol.asyncDispose]: () => (closing ??= close(AbortSignal.abort())),
   }
 }

@@ -9,7 +9,6 @@ import { createSpool, type Spool } from '../http/spool.ts'
 import { createChecker, type Checker, type CheckerParts, type Scheme } from '../protocol/lonelyps/authorization.ts'
 import type { Registry } from '../core/registry.ts'
 import type { Topic } from '../core/topic.ts'
-import { createSqliteRegistry } from '../registry/sqlite/registry.ts'
 import { createRelay } from '../transports/lonelyps/relay.ts'
 import { MISSED_FOR_WEBSOCKETS, RECEIVE_FOR_WEBSOCKETS } from '../transports/lonelyps/peers.ts'
 import { createLonelyps, type Lonelyps } from '../transports/lonelyps/lonelyps.ts'
@@ -26,12 +25,7 @@ import { HUB_HEADER } from './no-loops.ts'
 import { randomBytes, realRandom } from './real-world.ts'
 import { schemesOf } from './schemes.ts'
 
-/** Milliseconds between two looks at what other hubs' sockets want. */
-const HUB_POLL_MS = 50
-/** Milliseconds after which they have looked, and told their hub. */
-const HEARD_MS = 100
-
-/** All that lonelyps needs beside the hub: the registry, the spool, the webhooks, and its endpoints. */
+/** All that lonelyps needs beside the hub and the registry: the spool, the webhooks, and its endpoints. */
 export interface LonelypsParts {
   readonly transport: Lonelyps
   readonly webhooks: Webhooks
@@ -40,13 +34,12 @@ export interface LonelypsParts {
   started(): Promise<void>
   /** To be called when the transport has stopped: other hubs send nothing here any more. */
   unregister(): Promise<void>
-  /** To be called when both have stopped. */
-  close(): Promise<void>
 }
 
 /** What is there already. */
 export interface Surroundings {
   readonly kit: TransportKit
+  readonly registry: Registry
   readonly bodies: BodyAccount
   readonly logger: Logger
   readonly origins: Origins
@@ -60,22 +53,18 @@ export interface Surroundings {
 
 /** @throws {WaystationError} `config_invalid` when the secrets file or a dictionary cannot be used */
 export function composeLonelyps(options: Options, of: Surroundings): LonelypsParts {
-  const { kit, bodies, logger, epoch, listeners } = of
+  const { kit, bodies, logger, epoch, listeners, registry: own } = of
   const { limits, clock } = kit
   const schemes = schemesOf(options)
   const publicUrl = options.publicUrl.replace(/\/$/, '')
-  const own = createSqliteRegistry({
-    file: options.database === '' ? join(options.dataDir, 'waystation.db') : options.database, clock,
-    // Whoever has hubs beside it hears quickly what their sockets want.
-    ...(publicUrl !== '' && { pollInterval: HUB_POLL_MS }),
-  })
   const relay = publicUrl === '' ? undefined : createRelay({
-    registry: own, clock, url: publicUrl + RECEIVE_FOR_WEBSOCKETS, recovery: publicUrl + MISSED_FOR_WEBSOCKETS, heardAfter: HEARD_MS,
+    registry: own, clock, url: publicUrl + RECEIVE_FOR_WEBSOCKETS, recovery: publicUrl + MISSED_FOR_WEBSOCKETS,
     shared: () => logger.warn({ publicUrl }, 'another hub on the same database states the same publicUrl: what is for its WebSockets may come here, and the other way round'),
     failed: (error) => logger.error({ err: error }, 'this hub could not be registered for its WebSockets'),
   })
   const registry: Registry = relay === undefined ? own : {
     ...own,
+    get available() { return own.available },
     start: (told) => own.start((changes) => {
       relay.apply(changes)
       told(changes)
@@ -148,7 +137,6 @@ export function composeLonelyps(options: Options, of: Surroundings): LonelypsPar
     transport, webhooks, spool,
     started: async () => relay?.start(),
     unregister: async () => relay?.stop(),
-    close: () => registry.close(),
   }
 }
 

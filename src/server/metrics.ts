@@ -6,6 +6,8 @@ export const METRICS = {
   waystation_connections: { type: 'gauge', label: 'transport', help: 'open long-lived connections' },
   waystation_topics: { type: 'gauge', help: 'topics that somebody subscribes to by name' },
   waystation_patterns: { type: 'gauge', help: 'patterns that somebody subscribes to' },
+  waystation_registry_up: { type: 'gauge', help: 'whether the database of registrations and API keys answers: 1 or 0' },
+  waystation_key_checks_total: { type: 'counter', label: 'result', help: 'API keys of wspubsub publishers that were checked: good, bad or unavailable' },
   waystation_registrations: { type: 'gauge', help: 'webhook registrations' },
   waystation_webhooks: { type: 'gauge', label: 'state', help: 'webhooks that are on their way (running) or wait for their turn (waiting)' },
   waystation_spool_bytes: { type: 'gauge', help: 'bytes of messages that lie on disk on their way' },
@@ -18,7 +20,7 @@ export const METRICS = {
   waystation_slow_consumers_total: { type: 'counter', label: 'transport', help: 'connections that were let go because they did not keep up' },
   waystation_gaps_total: { type: 'counter', label: 'transport', help: 'resumptions that found messages missing' },
   waystation_connections_refused_total: { type: 'counter', label: 'reason', help: 'connections that were refused by a limit' },
-} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state'; help: string }>
+} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state' | 'result'; help: string }>
 
 export type MetricName = keyof typeof METRICS
 
@@ -28,6 +30,9 @@ const BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 export interface HubMetrics {
   readonly meter: Meter
   refused(reason: string): void
+  keyChecked(result: string): void
+  /** Messages that came in, and that were written, over all transports. */
+  totals(): { in: number; out: number }
   /** The whole page, in Prometheus' text form. */
   page(): Promise<{ contentType: string; text: string }>
 }
@@ -40,6 +45,8 @@ export interface Gauges {
   logBytes(): number
   webhooks(): { registrations: number; running: number; waiting: number }
   spoolBytes(): number
+  /** `undefined` where there is no registry. */
+  registry(): boolean | undefined
 }
 
 /**
@@ -66,10 +73,18 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
     histogram.sum += seconds
   }
 
+  function total(metric: MetricName): number {
+    return [...(counts.get(metric)?.values() ?? [])].reduce((sum, value) => sum + value, 0)
+  }
+
   const current: Record<string, () => Record<string, number>> = {
     waystation_connections: () => gauges.connections(),
     waystation_topics: () => ({ '': gauges.topics() }),
     waystation_patterns: () => ({ '': gauges.patterns() }),
+    waystation_registry_up: () => {
+      const isUp = gauges.registry()
+      return isUp === undefined ? {} : { '': isUp ? 1 : 0 }
+    },
     waystation_registrations: () => ({ '': gauges.webhooks().registrations }),
     waystation_webhooks: () => ({ running: gauges.webhooks().running, waiting: gauges.webhooks().waiting }),
     waystation_spool_bytes: () => ({ '': gauges.spoolBytes() }),
@@ -110,6 +125,8 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
       gap: (transport) => add('waystation_gaps_total', transport, 1),
     },
     refused: (reason) => add('waystation_connections_refused_total', reason, 1),
+    keyChecked: (result) => add('waystation_key_checks_total', result, 1),
+    totals: () => ({ in: total('waystation_messages_published_total'), out: total('waystation_deliveries_total') }),
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   }
 }

@@ -1,6 +1,8 @@
 import { WaystationError } from '../core/errors.ts'
+import { compilePattern } from '../core/pattern.ts'
 import { addressSet, parseAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
+import { readDatabase } from './database.ts'
 import { dictionariesOf, readDictionaries } from './dictionaries.ts'
 import { judgeSchemes } from './schemes.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
@@ -15,6 +17,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     ['origin', () => createOrigins(options.origin)],
     ['trustedProxies', () => addressSet(options.trustedProxies)],
     ['allowWebhooks', () => addressSet(options.allowWebhooks)],
+    ['wspubsubTopics', () => options.wspubsubTopics.map(compilePattern)],
     // The files are looked at where they are needed.
     ['compressionDictionaries', () => (options.lonelyps ? dictionariesOf : readDictionaries)(options.compressionDictionaries)],
   ]
@@ -25,6 +28,8 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
       problems.push(`${at(name)} ${error instanceof WaystationError ? error.detail : (error as Error).message}`)
     }
   }
+  const database = readDatabase(options.database)
+  if (typeof database === 'string') problems.push(`${at('database')} ${database}`)
   for (const { option, fault } of judgeSchemes(options)) problems.push(`${from[option]}: ${written(option, from[option])} ${fault}`)
   if (options.publicUrl !== '' && !/^https?:\/\/[^/?#\s]+\/?$/.test(options.publicUrl)) problems.push(`${at('publicUrl')} must be http://host:port or https://host:port`)
   if ((options.tlsCert === '') !== (options.tlsKey === '')) {

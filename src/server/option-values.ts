@@ -18,6 +18,7 @@ const LONGEST_TIMER = 2 ** 31 - 1
 export function readValue(option: Option, value: unknown): { value: unknown } | Faults {
   switch (option.kind) {
     case 'secret':
+    case 'database':
     case 'text': return typeof value === 'string' ? { value } : fault('must be a text')
     case 'texts': return readTexts(value)
     case 'switch': return readSwitch(value)

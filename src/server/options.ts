@@ -13,7 +13,7 @@ const GENERAL = {
   tlsKey: { kind: 'text', default: '', value: 'FILE', help: 'the private key of the certificate, in PEM' },
   trustedProxies: { kind: 'texts', default: [] as readonly string[], value: 'ADDRESS', help: 'a proxy (address or CIDR range) whose X-Forwarded-For is believed; repeatable' },
   dataDir: { kind: 'text', default: './waystation-data', value: 'DIR', help: 'the folder for everything that is kept on disk, made when first needed' },
-  database: { kind: 'text', default: '', value: 'FILE', help: 'the SQLite database of webhook registrations, made when first needed; without it waystation.db in the data folder' },
+  database: { kind: 'database', default: '', value: 'FILE|URL', help: 'where webhook registrations and API keys are kept: a SQLite file, made when first needed, postgres://user:password@host/name, or rqlite://host:4001,host:4001; without it waystation.db in the data folder' },
   logLevel: { kind: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], value: 'LEVEL', help: 'how much is logged' },
   pinghub: { kind: 'switch', default: true, value: 'on|off', help: 'channels over WebSocket, POST and the page' },
   sse: { kind: 'switch', default: true, value: 'on|off', help: 'channels and /_/sse as server-sent events' },
@@ -30,10 +30,12 @@ const GENERAL = {
   training: { kind: 'switch', default: true, value: 'on|off', help: 'dictionaries that are trained for one lonelyps WebSocket out of its own messages, for clients that offer it' },
   compressionDictionaries: { kind: 'texts', default: [] as readonly string[], value: 'ID:LEVEL:FILE', help: 'a zstd dictionary that lonelyps clients have too, under the same number from 2 to 65535; repeatable' },
   minimalHeaders: { kind: 'switch', default: true, value: 'on|off', help: 'the short form of headers on lonelyps WebSockets; every client reads both' },
+  wspubsub: { kind: 'switch', default: true, value: 'on|off', help: 'wspubsub under /ws/pub/ and /ws/sub/: publishers with an API key' },
+  wspubsubTopics: { kind: 'texts', default: [] as readonly string[], value: 'GLOB', help: 'topics that wspubsub subscribers find though nobody publishes there with a key, for what comes in by other protocols; repeatable' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
-const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', parts: 'N', subscriptions: 'N', 'code points': 'N' } as const
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', parts: 'N', subscriptions: 'N', keys: 'N', 'code points': 'N' } as const
 
 type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
 const BOUNDS = Object.fromEntries(
@@ -49,7 +51,7 @@ const BOUNDS = Object.fromEntries(
 export const OPTIONS: typeof GENERAL & LimitOptions = { ...GENERAL, ...BOUNDS }
 
 export interface Option {
-  readonly kind: 'text' | 'secret' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
+  readonly kind: 'text' | 'secret' | 'database' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
   readonly default: unknown
   readonly choices?: readonly string[]
   readonly min?: number
@@ -64,6 +66,8 @@ interface ByKind {
   text: string
   /** Never printed. */
   secret: string
+  /** Printed without its password. */
+  database: string
   texts: readonly string[]
   switch: boolean
   rules: readonly Rule[]

@@ -8,6 +8,8 @@ export type Authorization = (typeof AUTHORIZATIONS)[number]
 
 /** What a new hub is set up with. */
 export interface SetupPlan {
+  /** As the option; empty for SQLite in the data folder. */
+  readonly database: string
   readonly toBroadcaster: StatedScheme
   readonly toSubscriber: StatedScheme
 }
@@ -58,7 +60,7 @@ function typeOf(file: string): unknown {
 }
 
 // No import: the package need not be where this file is, as when the command is installed globally or run from a clone.
-function configText({ toBroadcaster }: SetupPlan): string {
+function configText({ database, toBroadcaster }: SetupPlan): string {
   return `/** @type {import('waystation').Config} */
 export default {
   // Where to listen: every interface, port 3003. For this machine alone write '127.0.0.1:3003'.
@@ -70,13 +72,20 @@ export default {
   // The secrets of both directions. Give subscriber-secrets.json, which holds the same, to those who subscribe and publish.
   secretsFile: \`\${import.meta.dirname}/broadcaster-secrets.json\`,
 
-  // Everything that is kept on disk: the database of subscriptions (SQLite), and messages too large for memory.
+  // Everything that is kept on disk: ${database === '' ? 'the database of subscriptions and API keys (SQLite), and ' : ''}messages too large for memory.
   dataDir: \`\${import.meta.dirname}/waystation-data\`,
-
+${database === '' ? '' : databaseText(database)}
 ${toBroadcaster.type === 'none' ? OPEN : SIGNED}
   // Webhooks go to public addresses only. Set this to true when subscribers are on this machine or in a private network.
   allowPrivate: false,
 }
+`
+}
+
+function databaseText(database: string): string {
+  return `
+  // Subscriptions and API keys. Hubs that share it act as one for webhooks.
+  database: ${JSON.stringify(database)},
 `
 }
 

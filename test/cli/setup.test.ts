@@ -173,19 +173,35 @@ test('in a CommonJS package, where Node could not read the configuration, nothin
   assert.equal((await setUp(t, ['--dir', 'module/hub'], folder)).code, 0)
 })
 
-for (const db of ['rqlite', 'postgres']) {
-  test(`--db ${db} says that it is not there yet, and writes nothing`, async (t) => {
-    const { folder, code, err } = await setUp(t, ['--db', db, '--dir', 'hub'])
-    assert.equal(code, 1)
-    assert.match(err, new RegExp(`^waystation setup: --db ${db} is not there yet; sqlite is\\. Nothing was written\\.\\n$`))
-    assert.deepEqual(readdirSync(folder), [])
+for (const [args, written, shown] of [
+  [['--db', 'postgres'], 'postgres://127.0.0.1:5432/waystation', 'postgres://127.0.0.1:5432/waystation'],
+  [['--db', 'rqlite'], 'rqlite://127.0.0.1:4001', 'rqlite://127.0.0.1:4001'],
+  [['--db', 'postgres', '--database', 'postgresql://hub:s3cret@db/x'], 'postgresql://hub:s3cret@db/x', 'postgresql://hub:***@db/x'],
+  [['--database', 'rqlite://a:1,b:2'], 'rqlite://a:1,b:2', 'rqlite://a:1,b:2'],
+] as const) {
+  test(`with ${args.join(' ')} the configuration names that database, and its password is not printed`, async (t) => {
+    const { folder, code, out, err } = await setUp(t, args)
+    assert.deepEqual([code, err], [0, ''])
+    assert.ok(out.includes(`database:         ${shown}\n`), out)
+    assert.ok(!out.includes('s3cret'))
+    const { default: config } = (await import(join(folder, 'waystation.config.ts'))) as { default: { database?: string } }
+    assert.equal(config.database, written)
   })
 }
+
+test('a SQLite file is meant from where setup is run', async (t) => {
+  const { folder, code } = await setUp(t, ['--dir', 'hub', '--database', 'shared.db'])
+  assert.equal(code, 0)
+  const { default: config } = (await import(join(folder, 'hub', 'waystation.config.ts'))) as { default: { database?: string } }
+  assert.equal(config.database, join(folder, 'shared.db'))
+})
 
 const mistakes: [string[], RegExp][] = [
   [['--bd', 'sqlite'], /--bd is no option; did you mean --db\?/],
   [['hub'], /"hub" is no option; options begin with --/],
   [['--dir'], /--dir wants a value/],
+  [['--db', 'postgres', '--database', 'a.db'], /--database is sqlite, and --db postgres/],
+  [['--database', 'mysql://u:s3cret@h/d'], /--database begins with mysql:\/\/, which is none of/],
   [['--db', 'sqlit'], /--db must be one of sqlite, rqlite, postgres, not "sqlit"; did you mean sqlite\?/],
   [['--to-broadcasters-auth', 'hmca'], /--to-broadcasters-auth must be one of hmac, token, none, not "hmca"; did you mean hmac\?/],
   [['--to-broadcasters-secret', 'QX7'], /--to-broadcasters-secret cannot be used: The secret of hmac must be 64 bytes/],

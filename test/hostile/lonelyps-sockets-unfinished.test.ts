@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
@@ -74,7 +73,8 @@ test('what comes behind a goodbye is not kept, though it is one long message', a
   client.send(data)
   await until(() => company.reasons.length === 1, 'the goodbye')
   await until(() => client.socket.bytesWritten > data.length && client.socket.writableLength === 0, 'that all of it is taken')
-  assert.ok(await buffersUsed() - before - data.length < 2 * MIB)
+  // What the hub has read in this moment may not be let go yet; what it keeps never is.
+  await until(async () => await buffersUsed() - before - data.length < 2 * MIB, 'all of it to be let go')
   client.send(Buffer.alloc(2_000))
   await client.ended
   await company.othersGoOn()

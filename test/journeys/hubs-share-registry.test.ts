@@ -10,6 +10,7 @@ import { startHubProcess } from '../support/hub.ts'
 import { createClient, openReceiver, schemes } from '../support/lonelyps.ts'
 import { connectSocket, type SocketClient } from '../support/lonelyps-socket.ts'
 import { startServer } from '../support/server.ts'
+import { registerAndNotify } from '../support/two-hubs.ts'
 
 // Hubs that share a database: each registers itself for what its WebSockets want, and the others send it there.
 
@@ -44,9 +45,9 @@ async function subscribe(client: SocketClient, kind: 'exact' | 'glob', target: s
   await client.next(`confirm_subscribe_${kind}`)
 }
 
-/** Publishes until the other hub has heard of who wants it. */
-async function publishUntilHeard(port: number, topic: string, expected: number): Promise<void> {
-  await until(async () => (await createClient(port, 'hmac').notify(topic, 'are you there?')).subscribers === expected, `${expected} to have heard`)
+/** Publishes: whoever has subscribed at any hub is reached. */
+async function publishTo(port: number, topic: string, expected: number): Promise<void> {
+  assert.equal((await createClient(port, 'hmac').notify(topic, 'are you there?')).subscribers, expected)
 }
 
 async function take(client: SocketClient): Promise<string> {
@@ -73,7 +74,7 @@ suite('hubs that share a registry', () => {
     await subscribe(two as SocketClient, 'glob', 'ne*')
     await subscribe(own as SocketClient, 'exact', 'news')
     assert.deepEqual(rowsIn(database).filter(({ url }) => url.startsWith(there.url)).map(({ kind, target }) => `${kind} ${target}`), ['exact news', 'glob n*', 'glob ne*'])
-    await publishUntilHeard(here.port, 'news', 3)
+    await publishTo(here.port, 'news', 3)
     const publisher = await connectSocket(t, here.port, { scheme: 'hmac' })
     publisher.notify('news', 'hello')
     assert.equal((await publisher.next('confirm_notify')).subscribers, 3)
@@ -95,7 +96,7 @@ suite('hubs that share a registry', () => {
       const there = await startHub(t, database, undefined, { rules: [{ topics: '*', publish }] })
       const client = await connectSocket(t, there.port, { scheme: 'hmac' })
       await subscribe(client, 'exact', 'news')
-      await publishUntilHeard(here.port, 'news', 1)
+      await publishTo(here.port, 'news', 1)
       assert.equal((await createClient(here.port, 'hmac').notify('news', 'ruled')).subscribers, 1)
       await takeUntil(client, 'ruled')
     })
@@ -104,24 +105,15 @@ suite('hubs that share a registry', () => {
   test('what is published at another hub after the confirmation arrives', async (t) => {
     const database = join(temporaryFolder(t), 'shared.db')
     const [here, there] = [await startHub(t, database), await startHub(t, database)]
-    const counts: (number | undefined)[] = []
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 50; i++) {
       await subscribe(await connectSocket(t, there.port, { scheme: 'hmac' }), 'exact', `news/${i}`)
-      counts.push((await createClient(here.port, 'hmac').notify(`news/${i}`, 'x')).subscribers)
+      assert.equal((await createClient(here.port, 'hmac').notify(`news/${i}`, 'x')).subscribers, 1)
     }
-    // The other hub looks every 50 ms; a machine that is very busy may keep it from that now and then.
-    assert.ok(counts.filter((count) => count === 1).length >= 5, String(counts))
   })
 
-  test('a subscription that waits for other hubs to hear of it keeps those after it from nothing', async (t) => {
+  test('a registration that one hub has answered is honoured by every notify that reaches the other, 1,000 times', async (t) => {
     const database = join(temporaryFolder(t), 'shared.db')
-    const hub = await startHub(t, database)
-    const client = await connectSocket(t, hub.port, { scheme: 'hmac' })
-    const began = performance.now()
-    for (let i = 0; i < 40; i++) client.subscribe('exact', `many/${i}`)
-    for (let i = 0; i < 40; i++) assert.equal((await client.next('confirm_subscribe_exact')).topic.toString(), `many/${i}`)
-    const took = performance.now() - began
-    assert.ok(took >= 100 && took < 3_000, `${took} ms`)
+    t.diagnostic(await registerAndNotify(t, [database, database], 1_000))
   })
 
   test('a hub that is alone on its registry reaches its own sockets in memory', async (t) => {
@@ -164,7 +156,7 @@ suite('hubs that share a registry', () => {
       '--to-broadcasters-auth', 'hmac', '--to-broadcasters-secret', String(toBroadcastersSecret), '--to-subscribers-auth', 'hmac', '--to-subscribers-secret', String(toSubscribersSecret))
     const client = await connectSocket(t, port, { scheme: 'hmac' })
     await subscribe(client, 'exact', 'a')
-    await publishUntilHeard(here.port, 'a', 1)
+    await publishTo(here.port, 'a', 1)
     killed.child.kill('SIGKILL')
     await killed.exited
     assert.deepEqual(rowsIn(database).map(({ target }) => target), ['a'])

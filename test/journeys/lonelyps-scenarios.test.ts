@@ -8,6 +8,7 @@ import { startServer } from '../support/server.ts'
 for (const pair of COMBINATIONS) {
   test(`the scenarios of webhooks, WebSockets and both with ${pair[0]} to broadcasters and ${pair[1]} to subscribers`, async (t) => {
     const { port } = await startServer(t, { ...schemes(...pair), allowPrivate: true })
-    await playScenarios({ t, port, pair, patience: 10 })
+    // The others are in the soak, too.
+    await playScenarios({ t, port, pair, patience: 10 }, pair[0] === pair[1] ? 'large' : 'small')
   })
 }

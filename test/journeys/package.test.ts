@@ -82,6 +82,7 @@ async function works(t: TestContext, folder: string, tarball: string): Promise<v
 
   const bin = join(consumer, 'node_modules/.bin/waystation')
   assert.match(await succeeds(run(t, process.execPath, [bin, '--version'])), /^\d+\.\d+\.\d+\n$/)
+  await runsAsService(t, consumer, bin)
 
   mkdirSync(join(consumer, 'node_modules/@types'))
   symlinkSync(join(modules, '@types/node'), join(consumer, 'node_modules/@types/node'))
@@ -98,4 +99,18 @@ async function works(t: TestContext, folder: string, tarball: string): Promise<v
   assert.equal(await socket.next(), 'two coffees')
   example.child.kill('SIGTERM')
   assert.deepEqual(await example.exited, { code: 0, signal: null }, example.stderr())
+}
+
+async function runsAsService(t: TestContext, consumer: string, bin: string): Promise<void> {
+  const command = (...args: string[]) => succeeds(run(t, process.execPath, [bin, ...args], { cwd: consumer }))
+  const [, pid] = /in the background: pid (\d+), log /.exec(await command('start', '--addr', '127.0.0.1:0')) ?? []
+  t.after(() => {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It has been stopped.
+    }
+  })
+  assert.match(await command('status'), new RegExp(`^running, pid ${pid}, `))
+  assert.equal(await command('stop'), `stopped, pid ${pid}\n`)
 }

@@ -87,5 +87,5 @@ test('a hub that is killed in the middle of a thousand registrations has each on
   assert.deepEqual(new Set(again.map(({ status }) => status)), new Set([403]), 'a signature that was used before the kill')
   const removed = await Promise.all([...answered.values()].slice(-100).map(({ kind, target }) => client.unsubscribe(kind, url, target)))
   assert.deepEqual(new Set(removed.map(({ status }) => status)), new Set([200]))
-  assert.deepEqual(readdirSync(folder).filter((name) => !/^(waystation\.db(-signatures)?(-wal|-shm)?|spool)$/.test(name)), [])
+  assert.deepEqual(readdirSync(folder).filter((name) => !/^(waystation\.db(-signatures)?(-wal|-shm)?|spool|waystation\.sock)$/.test(name)), [])
 })

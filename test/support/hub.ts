@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test'
+import { temporaryFolder } from './certificates.ts'
 import { waystation, type TestProcess } from './process.ts'
 
 /** A hub in a process of its own, as a user runs it. */
@@ -10,7 +11,7 @@ export interface HubProcess extends TestProcess {
 }
 
 export async function startHubProcess(t: TestContext, ...args: string[]): Promise<HubProcess> {
-  const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0', ...args])
+  const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0', '--data-dir', temporaryFolder(t), ...args])
   await hub.says(/listens on http:\/\/127\.0\.0\.1:\d+/)
   const url = /http:\/\/127\.0\.0\.1:\d+/.exec(hub.stdout())?.[0] as string
   return Object.assign(hub, {

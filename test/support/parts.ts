@@ -25,6 +25,9 @@ export const CHROMIUM: Part = {
   install: 'apt-get install chromium, or set CHROMIUM to a browser',
 }
 
+/** Runs a command on a terminal of its own; the one of util-linux. */
+export const SCRIPT: Part = { name: 'script', path: process.platform === 'linux' ? find('script', ['/usr/bin/script']) : undefined, install: 'apt-get install bsdutils' }
+
 export const NGINX: Part = { name: 'nginx', path: find('nginx', ['/usr/sbin/nginx']), install: 'apt-get install nginx' }
 
 const VENV = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url))

@@ -12,8 +12,6 @@ export interface RelayOptions {
   readonly url: string
   /** This hub's own `/v1/missed_for_websockets`. */
   readonly recovery: string | undefined
-  /** Milliseconds after which the other hubs have heard of a row that is on disk, but for one that is busy. */
-  readonly heardAfter: number
   /** The registry did not do what nobody waits for; it is tried again. */
   failed(error: unknown): void
   /** Rows come under our url that we did not add: another hub goes by it, and they take messages from each other. Called once. */
@@ -28,10 +26,10 @@ export interface Relay {
   /** To be called when the registry has told all that there is: what a killed process left under our url is taken away. Settles when it is. */
   start(): Promise<void>
   /**
-   * Settles when the row is on disk; the first one makes it. Gives the milliseconds until the other hubs have heard of it.
+   * Settles when the row is on disk; the first one makes it. Whatever is published at any hub from then on finds it there.
    * @throws {WaystationError} `registry_unavailable`, `stopped`; then it does not count
    */
-  want(kind: Wanted['kind'], target: Topic): Promise<number>
+  want(kind: Wanted['kind'], target: Topic): Promise<void>
   /** Whether anybody wants what is published to this topic, or waits until that is on disk. */
   wants(topic: Topic): boolean
   /** Once for each `want` that has settled well. The last one takes the row away. */
@@ -48,11 +46,9 @@ interface Entry {
   readonly target: Topic
   /** How many want it, beside those who wait. */
   count: number
-  waiting: PromiseWithResolvers<number>[]
+  waiting: PromiseWithResolvers<void>[]
   /** Whether its row is in the registry. */
   isThere: boolean
-  /** When the other hubs have heard of that row, by the clock's monotonic time. */
-  heardAt: number
   /** How often a row was seen to go. */
   removals: number
   /** Stops asking for it; `undefined` while it is not asked for. */
@@ -67,7 +63,7 @@ const AT_ONCE = 1_000
 /** Stands for whoever wants a topic: only whether there is one is asked. */
 const SOMEBODY: Subscriber = { count: 1, deliver() {}, gap() {} }
 
-export function createRelay({ registry, clock, url, recovery, heardAfter, failed, shared }: RelayOptions): Relay {
+export function createRelay({ registry, clock, url, recovery, failed, shared }: RelayOptions): Relay {
   /** What is wanted, or still has work to be done. */
   const entries = new Map<string, Entry>()
   /** The rows of our url. */
@@ -83,7 +79,7 @@ export function createRelay({ registry, clock, url, recovery, heardAfter, failed
   function entryOf(kind: Wanted['kind'], target: Topic): Entry {
     const key = keyOf(kind, target)
     let entry = entries.get(key)
-    if (entry === undefined) entries.set(key, (entry = { key, kind, target, count: 0, waiting: [], isThere: false, heardAt: 0, removals: 0, unask: undefined, working: undefined }))
+    if (entry === undefined) entries.set(key, (entry = { key, kind, target, count: 0, waiting: [], isThere: false, removals: 0, unask: undefined, working: undefined }))
     return entry
   }
 
@@ -130,7 +126,6 @@ export function createRelay({ registry, clock, url, recovery, heardAfter, failed
   async function add(entry: Entry): Promise<void> {
     const { kind, target, removals } = entry
     await registry.add(url, { kind, target, recovery })
-    entry.heardAt = clock.monotonic() + heardAfter
     // A row that went meanwhile may be this one, or one of before: what was told last counts.
     if (entry.removals === removals) entry.isThere = true
   }
@@ -143,7 +138,7 @@ export function createRelay({ registry, clock, url, recovery, heardAfter, failed
   function granted(entry: Entry): void {
     for (const one of entry.waiting.splice(0)) {
       entry.count++
-      one.resolve(Math.max(0, entry.heardAt - clock.monotonic()))
+      one.resolve()
     }
   }
 
@@ -194,7 +189,7 @@ export function createRelay({ registry, clock, url, recovery, heardAfter, failed
     want(kind, target) {
       if (stopping !== undefined) return Promise.reject(new WaystationError('stopped'))
       const entry = entryOf(kind, target)
-      const one = Promise.withResolvers<number>()
+      const one = Promise.withResolvers<void>()
       entry.waiting.push(one)
       ask(entry)
       void work(entry)

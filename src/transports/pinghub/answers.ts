@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { WaystationError } from '../../core/errors.ts'
+import type { Keys } from '../../core/keys.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
@@ -12,6 +13,7 @@ import { onBadBody, type Request } from '../../http/server.ts'
 import { checkHandshake } from '../../http/websocket.ts'
 import { channelTopic } from './channel-path.ts'
 import type { PinghubStats } from './metrics-port.ts'
+import { keyed } from './bearer.ts'
 import { renderPage } from './page.ts'
 
 const BODY_ERRORS = {
@@ -26,6 +28,7 @@ interface Parts {
   readonly stats: PinghubStats
   readonly meter: Meter
   readonly identify: (request: Request) => Identity
+  readonly keys: Keys
   readonly hub: () => HubPort | undefined
   readonly hasChannel: (topic: Topic) => boolean
 }
@@ -73,9 +76,16 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
 
   async function post(request: Request, response: ServerResponse, topic: Topic): Promise<void> {
     const cors = corsHeaders(origins, request.message.headers.origin)
-    const by = identify(request)
     const hub = parts.hub()
     if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
+    let by = identify(request)
+    if (parts.keys.owns(topic)) {
+      try {
+        by = await keyed(parts.keys, topic, request.message.headers.authorization, by)
+      } catch (error) {
+        return refuse(response, error, cors)
+      }
+    }
     if (!hub.may('publish', topic, by)) return refuse(response, new WaystationError('forbidden'), cors)
     onBadBody(request.message, BODY_ERRORS.unreadable)
     const body = await bodies.read(request.message, response, clientOf(request.peer.address))

@@ -5,6 +5,7 @@ import { placeEnvelope } from '../../core/envelope.ts'
 import { createReplay, type Encoder } from '../../core/fan-out.ts'
 import { createFanOuts } from '../../core/fan-outs.ts'
 import { exactly } from '../../core/interest.ts'
+import type { Keys } from '../../core/keys.ts'
 import type { HubPort, Identity, Transport } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
@@ -28,6 +29,7 @@ export interface PinghubOptions {
   /** Asks for a place for one long-lived connection; gives what returns it, or the status that refuses. */
   readonly admit: (request: Request) => (() => void) | number
   readonly stats: PinghubStats
+  readonly keys: Keys
   readonly identify: (request: Request) => Identity
 }
 
@@ -50,7 +52,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
   /** Newcomers are let in. Those who are here may go on publishing until they have had their goodbye. */
   let open = false
 
-  const answers = createAnswers({ limits, bodies: options.bodies, origins, stats, meter, identify, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
+  const answers = createAnswers({ limits, bodies: options.bodies, origins, stats, meter, identify, keys: options.keys, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
 
   function originAllowed(origin: string): boolean {
     return !origins.stated || origins.allows(origin)
@@ -117,7 +119,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     // Text was checked by the receiver. An empty message is a keep-alive: it goes to nobody.
     if (data.length === 0 || hub === undefined) return
     if (binary && !isUtf8(data)) return connection.close(CLOSE.notText, 'a message must be valid UTF-8')
-    if (!hub.may('publish', topic, by)) return connection.close(CLOSE.forbidden, 'a rule does not allow publishing here')
+    if (!hub.may('publish', topic, by)) return connection.close(CLOSE.forbidden, options.keys.owns(topic) ? 'the domain has an API key: POST with it' : 'a rule does not allow publishing here')
     stats.count('websocketmsgs', 1)
     const failed = (): void => connection.close(CLOSE.tryLater, 'the message could not be taken')
     try {

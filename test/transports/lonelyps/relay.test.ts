@@ -44,7 +44,7 @@ async function open(t: TestContext, { before = [], around = {} }: { before?: rea
   }
   const failures: unknown[] = []
   let shared = 0
-  const relay = createRelay({ registry, clock, url: OURS, recovery: RECOVERY, heardAfter: 100, failed: (error) => failures.push(error), shared: () => shared++ })
+  const relay = createRelay({ registry, clock, url: OURS, recovery: RECOVERY, failed: (error) => failures.push(error), shared: () => shared++ })
   await real.start(relay.apply)
   t.after(() => real.close())
   const rows = (url = OURS): string[] => [...store.rows.values()].filter((row) => row.url === url).map((row) => `${row.kind} ${row.target}`).sort()
@@ -236,18 +236,6 @@ test('what sockets want, or wait for, is wanted until the last leaves or is refu
   await assert.rejects(refused)
   relay.leave('exact', A)
   assert.deepEqual([relay.wants(A), relay.wants(B)], [false, false])
-})
-
-test('whoever wants a topic is told how long it takes until the other hubs have heard of it', async (t) => {
-  const { relay, clock, elsewhere, ...world } = await open(t)
-  assert.equal(await relay.want('exact', A), 100)
-  clock.advance(30)
-  assert.equal(await relay.want('exact', A), 70)
-  clock.advance(100)
-  assert.equal(await relay.want('exact', A), 0)
-  await elsewhere.set(OURS, [])
-  await settled({ relay, clock, elsewhere, ...world })
-  assert.equal(await relay.want('exact', A), 100, 'it is another row now')
 })
 
 test('that another hub goes by our url is noticed, once, and our own rows are never taken for its', async (t) => {

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
+import { NO_KEYS } from '../../../src/core/keys.ts'
 import { createFanOut } from '../../../src/core/fan-out.ts'
 import { createTurn } from '../../../src/core/turn.ts'
 import { createWheel } from '../../../src/core/wheel.ts'
@@ -22,7 +23,7 @@ transportContract('pinghub', async (t) => {
   const kit = transportKit({ drainTime: 100 })
   const stats = createPinghubStats(kit.clock)
   t.after(() => stats.stop())
-  const transport = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: admitAll, stats, identify: anonymous })
+  const transport = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: admitAll, stats, keys: NO_KEYS, identify: anonymous })
   const port = await listenWith(t, transport.route, kit)
   return {
     transport,

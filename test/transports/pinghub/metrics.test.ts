@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
+import { NO_KEYS } from '../../../src/core/keys.ts'
 import { limitsWith } from '../../../src/core/limits.ts'
 import type { Meter } from '../../../src/core/ports.ts'
 import { createTurn } from '../../../src/core/turn.ts'
@@ -112,7 +113,7 @@ async function startPinghub(t: TestContext): Promise<{ port: number; rates(): Re
   stats.start()
   const limits = limitsWith({ maxPathLength: 64 })
   const kit = { limits, clock: realClock, turn: createTurn(realClock), wheel: createWheel(realClock), meter: SILENT }
-  const pinghub = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: () => () => {}, stats, identify: () => STRANGER })
+  const pinghub = createPinghub({ kit, bodies: createBodyAccount(1_000_000), origins: createOrigins([]), admit: () => () => {}, stats, keys: NO_KEYS, identify: () => STRANGER })
   await pinghub.start(createTestHub().hub)
   const trusted = addressSet([])
   const dispatch = createDispatch([pinghub.route], trusted, (error) => assert.fail(String(error)))

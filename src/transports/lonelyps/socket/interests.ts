@@ -8,19 +8,18 @@ import { weightOf, type SocketSubscriber, type Wanted } from './wanted.ts'
 
 /** Keeps other hubs on the same registry sending here what sockets want. */
 export interface Relaying {
-  /** Settles when the registry has it, with the milliseconds until the other hubs have heard. Rejects when it cannot. */
-  want(kind: Kind, target: Topic): Promise<number>
+  /** Settles when the registry has it, and whatever is published at any hub from then on finds it there. Rejects when it cannot. */
+  want(kind: Kind, target: Topic): Promise<void>
   leave(kind: Kind, target: Topic): void
 }
 
 /** What one socket has subscribed to (lonelyps, section 4.8). */
 export interface Interests {
   /**
-   * Asks for a subscription. Nothing comes before `begin`, which the caller calls in one step with the confirmation; not
-   * before `unheard` milliseconds are over, for until then other hubs may not send what is published there.
+   * Asks for a subscription. Nothing comes before `begin`, which the caller calls in one step with the confirmation.
    * @throws {Fault} when it has it, may not, or has too many
    */
-  ask(kind: Kind, bytes: Buffer): Later<{ begin(): void; readonly unheard: number }>
+  ask(kind: Kind, bytes: Buffer): Later<{ begin(): void }>
   /** Takes one back. @throws {Fault} when it has none */
   leave(kind: Kind, bytes: Buffer): { end(): void }
   leaveAll(): void
@@ -79,12 +78,12 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       own.set(key, one)
       weight += weightOf(target)
       const begin = (): void => enter(kind, target, pattern, one)
-      if (relaying === undefined) return { begin, unheard: 0 }
-      return relaying.want(kind, target).then((unheard) => {
+      if (relaying === undefined) return { begin }
+      return relaying.want(kind, target).then(() => {
         // It may have gone meanwhile.
         if (over) relaying.leave(kind, target)
         else one.undo = both(one.undo, () => relaying.leave(kind, target))
-        return { begin, unheard }
+        return { begin }
       }, (error: Error) => {
         throw new Fault(`the registry: ${error.message}`)
       })

@@ -47,16 +47,11 @@ export function createRequests(of: RequestsParts): (message: ToBroadcaster, url:
 
   function subscribe(kind: Kind, target: Buffer, url: string): Later<void> {
     const reply = replies.next()
-    return whenThere(interests.ask(kind, target), ({ begin, unheard }) => {
-      const answer = (): void => reply.fill(() => {
-        // In one step: nothing comes before the confirmation, and nothing is left out after it.
-        begin()
-        confirm('confirm_subscribe', kind, target, url)
-      })
-      // Only the answer waits: what comes next may be done meanwhile.
-      if (unheard > 0) parts.clock.after(unheard, answer)
-      else answer()
-    })
+    return whenThere(interests.ask(kind, target), ({ begin }) => reply.fill(() => {
+      // In one step: nothing comes before the confirmation, and nothing is left out after it.
+      begin()
+      confirm('confirm_subscribe', kind, target, url)
+    }))
   }
 
   function unsubscribe(kind: Kind, target: Buffer, url: string): void {

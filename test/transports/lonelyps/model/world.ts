@@ -120,11 +120,10 @@ export function createWorld(plan: Plan, seed: number): World {
     compression: { allowed: plan.compression === 'no' ? 'no' as const : 'yes' as const, training: plan.compression === 'trained' ? 'yes' as const : 'no' as const, presets: new Map([[PRESET.id, PRESET]]) },
     shared: createSharedCompression(spool),
     relaying: plan.relaying === 'none' ? undefined : {
-      async want(): Promise<number> {
+      async want(): Promise<void> {
         if (moods.registry === 'down') throw new Error('not now')
         if (moods.registry === 'slow') await doors.registry.ask()
         sums.wants++
-        return 0
       },
       leave(): void {
         sums.wants--

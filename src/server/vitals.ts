@@ -1,0 +1,15 @@
+import type { HubPort } from '../core/ports.ts'
+
+/** What a running hub lets its own process see of it, beyond what it shows to a program. */
+export interface Vitals {
+  readonly hub: Pick<HubPort, 'joinAll' | 'audience'>
+  /** Whether it has been told to stop. */
+  readonly stopping: boolean
+  /** Whether the database answers; undefined when the hub has none. */
+  readonly database: boolean | undefined
+  /** Open long-lived connections by transport. */
+  connections(): Readonly<Record<string, number>>
+  webhooks(): { readonly registrations: number; readonly running: number; readonly waiting: number }
+  /** Messages since the start: how many came in, and how many were written, once for each connection. */
+  totals(): { readonly in: number; readonly out: number }
+}

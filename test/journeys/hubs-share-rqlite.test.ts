@@ -1,0 +1,30 @@
+import { after, suite, test } from 'node:test'
+import { surviveOutage } from '../support/database-outage.ts'
+import { startRqlite } from '../support/rqlite.ts'
+import { registerAndNotify } from '../support/two-hubs.ts'
+
+/* Hubs on one rqlite cluster of three nodes, as a team runs them. */
+
+const cluster = await startRqlite({ after: (end) => after(end) })
+
+/** The cluster as an option, with this node first. */
+function database(first: number): string {
+  const hosts = cluster.nodes.map((_, i) => new URL(cluster.nodes[(i + first) % cluster.nodes.length] as string).host)
+  return `rqlite://${hosts.join(',')}`
+}
+
+suite('hubs that share an rqlite', () => {
+  test('a registration that one hub has answered is honoured by every notify that reaches the other by another node, 1,000 times', async (t) => {
+    t.diagnostic(await registerAndNotify(t, [database(0), database(1)], 1_000))
+  })
+
+  test('a hub outlives the loss of the majority, and nothing that was answered is lost', async (t) => {
+    const leader = await cluster.leader()
+    const lost = [leader, (leader + 1) % 3]
+    t.diagnostic(await surviveOutage(t, {
+      database: database(0),
+      stop: async () => void (await Promise.all(lost.map((i) => cluster.kill(i)))),
+      start: () => cluster.restart(...lost),
+    }))
+  })
+})
