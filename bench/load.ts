@@ -3,9 +3,11 @@ import { loadFanOut } from './load/fan-out.ts'
 import { loadHanging } from './load/hanging.ts'
 import { loadHuge } from './load/huge.ts'
 import { loadIdle } from './load/idle.ts'
+import { loadKeyChecks } from './load/key-checks.ts'
 import { loadLarge } from './load/large.ts'
 import { loadNotify } from './load/notify.ts'
 import { loadPost } from './load/post.ts'
+import { loadPublishers } from './load/publishers.ts'
 import { loadRelay } from './load/relay.ts'
 import type { FromLoad, Report, Task } from './task.ts'
 
@@ -33,6 +35,8 @@ function run(port: number, task: Task): Promise<void> {
     case 'relay': return loadRelay(port, task, report)
     case 'large': return loadLarge(port, task, report)
     case 'bytes': return loadBytes(port, task, report)
+    case 'publishers': return loadPublishers(port, task, report)
+    case 'key-checks': return loadKeyChecks(task, report)
     default: return task satisfies never
   }
 }

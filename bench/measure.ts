@@ -31,6 +31,8 @@ export interface Observed {
   readonly seen: Seen
   readonly before: Usage
   readonly after: Usage
+  /** At the last look: that at the end, unless the load asked for one more. */
+  readonly settled: Usage
   /** CPU seconds of the server, all its threads. */
   readonly used: number
   readonly loads: Pick<Measurement, 'serverLoad' | 'generatorLoad' | 'elsewhere'>
@@ -49,7 +51,7 @@ export async function observe(server: MeasuredServer, task: Task, pinning: Pinni
     generatorLoad: seen.cpu / seen.seconds,
     elsewhere: Math.max(0, (after.busy - before.busy - used - seen.cpu) / seen.seconds),
   }
-  return { seen, before, after, used, loads }
+  return { seen, before, after, settled: looks.at(-1) as Look, used, loads }
 }
 
 /** Starts a fresh server, loads it, and ends it. */

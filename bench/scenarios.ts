@@ -61,7 +61,7 @@ function nameOf({ scenario, of }: Named): string {
 }
 
 function doubts(rows: readonly Measured[]): string[] {
-  const all = rows.flatMap(({ rounds }) => rounds.map((found) => found['elsewhere'] ?? 0))
+  const all = rows.flatMap(({ rounds }) => rounds.flatMap((found) => found['elsewhere'] ?? []))
   const elsewhere = all.length === 0 ? 0 : median(all)
   const held = rows.filter(({ rounds }) => at(rounds, 'generatorLoad') > 0.95 && at(rounds, 'serverLoad') < 0.9)
   return [

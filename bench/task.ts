@@ -19,6 +19,8 @@ export interface FanOutTask extends Timed {
   readonly inFlight?: number
   /** At a fixed rate: messages per second over all channels. */
   readonly rate?: number
+  /** Two paths of wspubsub instead of a channel; then one publisher more is there, which gets nothing. */
+  readonly keyed?: { readonly publisher: string; readonly subscribers: string }
 }
 
 /** Keep-alive connections, each with one request under way, to a channel that nobody listens to. */
@@ -26,6 +28,32 @@ export interface PostTask extends Timed {
   readonly kind: 'post'
   readonly connections: number
   readonly size: number
+  /** Where the connections post to, each to the next; one path without a key when nothing is stated. */
+  readonly to?: readonly PostTarget[]
+}
+
+export interface PostTarget {
+  readonly path: string
+  /** Goes as a bearer token. */
+  readonly key: string | undefined
+}
+
+/** Publishers of wspubsub, each with a key and a domain of its own; they say nothing. The seconds are those until the last 101. */
+export interface PublishersTask {
+  readonly kind: 'publishers'
+  readonly count: number
+  /** Opened before anything counts, as with idle connections. */
+  readonly before: number
+  /** Handshakes under way at once. */
+  readonly together: number
+  /** Seconds between the last handshake and the last look at the server's memory. */
+  readonly settle: number
+}
+
+/** No server: checks of keys that are remembered, in the process of the load. */
+export interface KeyChecksTask extends Timed {
+  readonly kind: 'key-checks'
+  readonly keys: number
 }
 
 /** WebSockets that say nothing, each on a channel of its own. */
@@ -104,7 +132,7 @@ export type SchemeName = 'none' | 'hmac'
 /** Whether subscribers share one host and port, or have a port each. */
 export type Hosts = 'one' | 'many'
 
-export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask
+export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask | PublishersTask | KeyChecksTask
 
 /** Messages as they are, and as they went in and came out: the bytes of the body, and of the whole WebSocket frame. */
 export interface Bytes {

@@ -73,7 +73,7 @@ export async function openWebSocket(
 }
 
 /** Opens `count` of something, some at a time, in order. */
-export async function openMany<T>(count: number, open: (index: number) => Promise<T>): Promise<T[]> {
+export async function openMany<T>(count: number, open: (index: number) => Promise<T>, atOnce = AT_ONCE): Promise<T[]> {
   const all: T[] = []
   let next = 0
   let opened = 0
@@ -87,7 +87,7 @@ export async function openMany<T>(count: number, open: (index: number) => Promis
       opened++
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  await Promise.all(Array.from({ length: atOnce }, worker))
   clearTimeout(late)
   return all
 }

@@ -9,7 +9,7 @@ const REMEMBERED = 65_536
 
 /** Publishes, counts what arrives and how long it took. @throws {Error} when a delivery never came */
 export async function loadFanOut(port: number, task: FanOutTask, report: Report): Promise<void> {
-  const { subscribers, channels, size, inFlight = 0, rate } = task
+  const { subscribers, channels, size, inFlight = 0, rate, keyed } = task
   const perMessage = subscribers / channels
   const writer = createFrameWriter(size)
   const sentAt = new Float64Array(REMEMBERED)
@@ -39,7 +39,7 @@ export async function loadFanOut(port: number, task: FanOutTask, report: Report)
   function publish(count: number): void {
     const together = channels === 1 ? count : 1
     for (let sent = 0; sent < count; sent += together) {
-      const to = connections[published % channels]
+      const to = publishers[published % channels]
       const frames = Buffer.allocUnsafe(together * writer.length)
       for (let i = 0; i < together; i++, published++) {
         sentAt[published % REMEMBERED] = performance.now()
@@ -57,7 +57,10 @@ export async function loadFanOut(port: number, task: FanOutTask, report: Report)
     setTimeout(() => publishAtRate(next), next - performance.now())
   }
 
-  const connections = await openMany(subscribers, (i) => openWebSocket(port, `/bench/${i % channels}`, onFrames))
+  // Before its publisher is there, a keyed topic is not.
+  const alone = keyed === undefined ? [] : [await openWebSocket(port, keyed.publisher, onFrames)]
+  const members = await openMany(subscribers, (i) => openWebSocket(port, keyed?.subscribers ?? `/bench/${i % channels}`, onFrames))
+  const publishers = keyed === undefined ? members : alone
   try {
     publishing = true
     if (rate === undefined) refill()
@@ -67,6 +70,6 @@ export async function loadFanOut(port: number, task: FanOutTask, report: Report)
     await arrived(() => published * perMessage - delivered, 'deliveries', task.patience)
   } finally {
     publishing = false
-    letGo(connections.map(({ socket }) => socket))
+    letGo([...alone, ...members].map(({ socket }) => socket))
   }
 }

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
-import type { PostTask, Report } from '../task.ts'
+import type { PostTarget, PostTask, Report } from '../task.ts'
 import { letGo, openMany, openSocket } from './connect.ts'
 import { createHistogram } from './histogram.ts'
 import { arrived, measured } from './time.ts'
 
 interface Requester {
+  readonly request: Buffer
   socket: Socket | undefined
   answer: string
   askedAt: number
@@ -12,10 +13,7 @@ interface Requester {
 
 /** One request after the other on each connection. @throws {Error} when an answer is not 200, or never came */
 export async function loadPost(port: number, task: PostTask, report: Report): Promise<void> {
-  const body = 'x'.repeat(task.size)
-  const request = Buffer.from(
-    `POST /bench/post HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\nContent-Length: ${task.size}\r\n\r\n${body}`,
-  )
+  const requests = (task.to ?? [{ path: '/bench/post', key: undefined }]).map((to) => requestOf(to, task.size))
   let histogram = createHistogram()
   let asked = 0
   let answered = 0
@@ -24,7 +22,7 @@ export async function loadPost(port: number, task: PostTask, report: Report): Pr
   function ask(one: Requester): void {
     asked++
     one.askedAt = performance.now()
-    one.socket?.write(request)
+    one.socket?.write(one.request)
   }
 
   function onBytes(one: Requester, bytes: Buffer, length: number): void {
@@ -37,8 +35,8 @@ export async function loadPost(port: number, task: PostTask, report: Report): Pr
     if (asking) ask(one)
   }
 
-  const requesters = await openMany(task.connections, async () => {
-    const one: Requester = { socket: undefined, answer: '', askedAt: 0 }
+  const requesters = await openMany(task.connections, async (index) => {
+    const one: Requester = { request: requests[index % requests.length] as Buffer, socket: undefined, answer: '', askedAt: 0 }
     one.socket = await openSocket(port, (bytes, length) => onBytes(one, bytes, length))
     one.socket.on('close', () => {
       throw new Error('the server closed a connection')
@@ -53,6 +51,11 @@ export async function loadPost(port: number, task: PostTask, report: Report): Pr
   } finally {
     letGo(requesters.flatMap(({ socket }) => socket ?? []))
   }
+}
+
+function requestOf({ path, key }: PostTarget, size: number): Buffer {
+  const proof = key === undefined ? '' : `Authorization: Bearer ${key}\r\n`
+  return Buffer.from(`POST ${path} HTTP/1.1\r\nHost: bench\r\n${proof}Content-Type: text/plain\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`)
 }
 
 /** The length of the answer that stands at the beginning, its head included; `undefined` while the head is not whole. */

@@ -5,17 +5,19 @@ import { listening } from '../child.ts'
 
 /*
  * What one writes without a hub, with the same library: the path is the channel, whatever comes in goes to everyone
- * there in a loop, and POST publishes. No limits, no rules, no offsets, no pings, no metrics.
+ * there in a loop, and POST publishes. No limits, no rules, no offsets, no pings, no metrics. Whoever adds `?alone` to
+ * the path only publishes there.
  */
 const channels = new Map<string, Set<WebSocket>>()
 const server = createServer((request, response) => void publish(request, response))
 const sockets = new WebSocketServer({ server })
 
 sockets.on('connection', (socket, request) => {
-  const path = request.url ?? '/'
+  const [path = '/', role] = (request.url ?? '/').split('?')
+  socket.on('message', (data, binary) => broadcast(path, data as Buffer, binary))
+  if (role === 'alone') return
   const members = channels.get(path) ?? new Set()
   channels.set(path, members.add(socket))
-  socket.on('message', (data, binary) => broadcast(path, data as Buffer, binary))
   socket.on('close', () => {
     members.delete(socket)
     if (members.size === 0) channels.delete(path)

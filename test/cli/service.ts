@@ -39,6 +39,12 @@ export interface Service {
 }
 
 export function createService(t: TestContext): Service {
+  // Before the folder goes: it is how the hub is found.
+  t.after(async () => {
+    const found = await service.find()
+    const pid = found.state === 'running' ? found.status.pid : found.state === 'silent' ? found.pid : undefined
+    if (pid !== undefined) process.kill(pid, 'SIGKILL')
+  })
   const folder = temporaryFolder(t)
   const places = placesIn('waystation-data', {}, folder)
   const env = { PATH: process.env['PATH'] }
@@ -60,10 +66,5 @@ export function createService(t: TestContext): Service {
       return { pid: Number(pid), url }
     },
   }
-  t.after(async () => {
-    const found = await service.find()
-    const pid = found.state === 'running' ? found.status.pid : found.state === 'silent' ? found.pid : undefined
-    if (pid !== undefined) process.kill(pid, 'SIGKILL')
-  })
   return service
 }
