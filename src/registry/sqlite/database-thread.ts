@@ -209,11 +209,12 @@ function attempt(ids: readonly number[], act: () => void): void {
     act()
   } catch (error) {
     listeners.answered(false)
+    if (!isLocked(error)) return refuse(ids, error)
+    // Before anybody is told: what comes after that has not waited.
+    const requests = waiting(Infinity)
     refuse(ids, error)
-    if (!isLocked(error)) return
     refuse(long.filter(({ next }) => next === 'write').map(({ id }) => id), error)
     long = long.filter(({ next }) => next !== 'write')
-    const requests = waiting(Infinity)
     const writing = read(requests)
     refuse(writing.filter(isPlain).map(({ id }) => id), error)
     remember(writing.filter(isSigned))
