@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, suite, test, type TestContext } from 'node:test'
 import { Client } from 'pg'
 import { WebSocket } from 'ws'
 import { APIKEYS_TABLE } from '../../src/registry/postgres/schema.ts'
+import { keys } from '../../src/cli/keys.ts'
+import { registry } from '../../src/cli/registry.ts'
+import { setup } from '../../src/cli/setup.ts'
 import { temporaryFolder } from '../support/certificates.ts'
+import { runCommand } from '../support/command.ts'
 import { surviveOutage } from '../support/database-outage.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { waystation } from '../support/process.ts'
@@ -28,6 +33,7 @@ const ORIGINAL = `
   INSERT INTO apikeys (domain, username, apikey, active) VALUES ('test', 'hello@world.com', 'f47ac10b-58cc-4372-a567-0e02b2c3d479', true);
   INSERT INTO apikeys (domain, username, apikey) VALUES ('idle', 'hello@world.com', 'f47ac10b-58cc-4372-a567-0e02b2c3d470');`
 const postgres = await startPostgres(after)
+const COMMANDS = { keys, registry, setup } as const
 const KEY = 'f47ac10b-58cc-4372-a567-0e02b2c3d479'
 
 suite('hubs that share a PostgreSQL', () => {
@@ -81,19 +87,20 @@ suite('hubs that share a PostgreSQL', () => {
 
   test('what setup writes for PostgreSQL runs, and a registry moves there from SQLite and back', async (t) => {
     const [database, folder] = [await postgres.createDatabase(), temporaryFolder(t)]
-    const command = async (...args: string[]): Promise<string> => {
-      const one = waystation(t, args, { cwd: folder })
-      assert.equal((await one.exited).code, 0, one.stderr())
-      return one.stdout()
+    const [old, later] = [join(folder, 'old.db'), join(folder, 'later.db')]
+    const command = async (name: keyof typeof COMMANDS, ...args: string[]): Promise<string> => {
+      const { status, out, err } = await runCommand(COMMANDS[name], args, { cwd: folder })
+      assert.equal(status, 0, err)
+      return out
     }
-    const key = (JSON.parse(await command('keys', 'add', '--domain', 'acme', '--username', 'me', '--json', '--database', 'old.db')) as { apikey: string }).apikey
-    await command('registry', 'migrate', '--from', 'old.db', '--to', database)
+    const key = (JSON.parse(await command('keys', 'add', '--domain', 'acme', '--username', 'me', '--json', '--database', old)) as { apikey: string }).apikey
+    await command('registry', 'migrate', '--from', old, '--to', database)
     await command('setup', '--db', 'postgres', '--database', database, '--to-broadcasters-auth', 'none')
     const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0'], { cwd: folder })
     await hub.says(/listens on/)
     await opened(t, `${/ws:\/\/\S+/.exec(hub.stdout().replace('http:', 'ws:'))?.[0]}/ws/pub/${key}/acme/prices`)
-    await command('registry', 'migrate', '--from', database, '--to', 'new.db')
-    assert.deepEqual(JSON.parse(await command('keys', 'list', '--json', '--database', 'new.db')), JSON.parse(await command('keys', 'list', '--json', '--database', 'old.db')))
+    await command('registry', 'migrate', '--from', database, '--to', later)
+    assert.deepEqual(JSON.parse(await command('keys', 'list', '--json', '--database', later)), JSON.parse(await command('keys', 'list', '--json', '--database', old)))
   })
 })
 

@@ -4,31 +4,35 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
+import { attach } from '../../src/cli/attach.ts'
+import { keys } from '../../src/cli/keys.ts'
+import { registry } from '../../src/cli/registry.ts'
+import { status as hubStatus } from '../../src/cli/status.ts'
 import { temporaryFolder } from '../support/certificates.ts'
+import { runCommand, type Ran } from '../support/command.ts'
 import { until } from '../support/events.ts'
 import { startHubProcess } from '../support/hub.ts'
-import { waystation } from '../support/process.ts'
 import { clientFrame, handshake, raw } from '../support/raw.ts'
 
 /* No key and no guess at one gets into what the hub or the command line writes, whichever way things go wrong. */
 
 const CANARY = 'c4n4ry'
+const COMMANDS = { keys, registry, attach, status: hubStatus } as const
 
 test('no key stands in any output, log line or metric of a run that goes every wrong way', async (t) => {
   const dataDir = temporaryFolder(t)
   const said: string[] = []
-  const command = async (...args: string[]): Promise<{ out: string; code: number | null }> => {
-    const one = waystation(t, [...args, '--data-dir', dataDir])
-    const { code } = await one.exited
-    said.push(one.stderr())
-    return { out: one.stdout(), code }
+  const command = async (name: keyof typeof COMMANDS, ...args: string[]): Promise<Ran> => {
+    const ran = await runCommand(COMMANDS[name], [...args, '--data-dir', dataDir], { cwd: dataDir })
+    said.push(ran.err)
+    return ran
   }
   const made = JSON.parse((await command('keys', 'add', '--domain', 'acme', '--username', 'me', '--json')).out) as { apikey: string }
   // Rows of the original's kind have a key that can be read.
   const plain = `${CANARY}-plain`
   const lines = [{ waystation: 'registry', version: 1 }, { type: 'key', domain: 'plain', username: 'me', apikey: plain, insertedAt: 0, active: true }, { end: true, count: 1 }]
   writeFileSync(join(dataDir, 'plain.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  assert.equal((await command('registry', 'import', join(dataDir, 'plain.jsonl'))).code, 0)
+  assert.equal((await command('registry', 'import', join(dataDir, 'plain.jsonl'))).status, 0)
   for (const words of [['list'], ['list', '--json'], ['show', '--domain', 'acme'], ['show', '--domain', 'plain', '--json'], ['add', '--domain', 'acme', '--username', 'x'], ['show', '--domain', 'none']]) said.push((await command('keys', ...words)).out)
 
   const hub = await startHubProcess(t, '--log-level', 'trace', '--data-dir', dataDir, '--max-keyed-message-bytes', '1000')
