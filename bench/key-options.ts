@@ -25,6 +25,7 @@ const FLAGS = {
   results: COMMON_FLAGS.results,
   profile: COMMON_FLAGS.profile,
   quick: { help: 'one short round and fewer publishers: a look, not a measurement' },
+  ends: COMMON_FLAGS.ends,
   help: COMMON_FLAGS.help,
 } as const satisfies Flags
 

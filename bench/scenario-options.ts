@@ -6,6 +6,7 @@ export const COMMON_FLAGS = {
   warmup: { value: 'S', default: 1.5, quick: 0.5, min: 0, help: 'load before each measurement that does not count' },
   results: { value: 'DIR', help: 'where all figures are written as JSON (bench/results)' },
   profile: { value: 'DIR', help: 'write CPU profiles of the hub there; the figures suffer a little' },
+  ends: { help: 'only the first and the last row of each table: to see whether all of it runs' },
   help: { help: 'this text' },
 } as const satisfies Flags
 
@@ -18,6 +19,7 @@ export interface ScenarioOptions<S extends string> {
   readonly dir: string | undefined
   readonly results: string | undefined
   readonly profile: string | undefined
+  readonly rows: 'all' | 'ends'
 }
 
 /**
@@ -30,7 +32,7 @@ export function parseScenarioOptions<T extends Flags, S extends string>(
   about: { readonly name: string; readonly help: string },
   flags: T,
   scenarios: Readonly<Record<S, string>>,
-): (Readonly<Record<NumberName<T>, number>> & Pick<ScenarioOptions<S>, 'only' | 'dir' | 'results' | 'profile'>) | { help: string } | { problems: string[] } {
+): (Readonly<Record<NumberName<T>, number>> & Pick<ScenarioOptions<S>, 'only' | 'dir' | 'results' | 'profile' | 'rows'>) | { help: string } | { problems: string[] } {
   const names = Object.keys(scenarios) as S[]
   if (args.includes('--help')) {
     const rows = Object.entries<string>(scenarios).map(([name, help]) => `  ${name.padEnd(12)}${help}\n`)
@@ -45,5 +47,6 @@ export function parseScenarioOptions<T extends Flags, S extends string>(
     dir: given.get('dir'),
     results: given.get('results'),
     profile: given.get('profile'),
+    rows: given.has('ends') ? 'ends' as const : 'all' as const,
   }
 }

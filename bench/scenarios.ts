@@ -38,7 +38,7 @@ export async function benchScenarios<S extends string, O extends ScenarioOptions
   sheet: Sheet<S>, all: readonly Row<S, O>[], place: Place<O>, notes: string[], folder: string,
 ): Promise<void> {
   const { options } = place
-  const rows = all.map((row) => ({ ...row, rounds: [] as Found[] }))
+  const rows = (options.rows === 'ends' ? endsOf(all) : all).map((row) => ({ ...row, rounds: [] as Found[] }))
   for (let round = 1; round <= options.rounds; round++) {
     for (const row of rows) {
       process.stderr.write(`round ${round} of ${options.rounds}: ${nameOf(row)}\n`)
@@ -54,6 +54,11 @@ export async function benchScenarios<S extends string, O extends ScenarioOptions
   notes.push(...doubts(rows))
   print(sheet, rows, options, notes)
   save(sheet.name, rows, options, notes, folder)
+}
+
+/** The first and the last of each scenario. */
+function endsOf<R extends Named>(all: readonly R[]): R[] {
+  return [...Map.groupBy(all, ({ scenario }) => scenario).values()].flatMap((rows) => rows.filter((_, i) => i === 0 || i === rows.length - 1))
 }
 
 function nameOf({ scenario, of }: Named): string {

@@ -26,6 +26,7 @@ const FLAGS = {
   results: COMMON_FLAGS.results,
   profile: COMMON_FLAGS.profile,
   quick: { help: 'one short round and a smaller message: a look, not a measurement' },
+  ends: COMMON_FLAGS.ends,
   help: COMMON_FLAGS.help,
 } as const satisfies Flags
 

@@ -76,7 +76,7 @@ test('the bench measures every row on both servers, prints the table and writes 
 
 test('the bench of webhooks measures each scenario, prints tables as Markdown and writes the figures', async (t) => {
   const results = folder(t)
-  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '1', '--publishers', '1', '--healthy', '2', '--rate', '40', '--huge', '12MiB']
+  const tiny = ['--ends', '--rounds', '1', '--seconds', '0.2', '--warmup', '0', '--subscribers', '1', '--publishers', '1', '--healthy', '2', '--rate', '40', '--huge', '12MiB']
   const bench = run(t, process.execPath, [MAIN, 'webhooks', ...tiny, '--dir', folder(t), '--results', results])
   assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr())
   const { rows } = resultsIn(results) as unknown as { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number> }[] }
@@ -93,7 +93,7 @@ test('the bench of webhooks measures each scenario, prints tables as Markdown an
 
 test('the bench of WebSockets measures each scenario, prints tables as Markdown and writes the figures', async (t) => {
   const results = folder(t)
-  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '1', '--large', '4MiB', '--messages', '20']
+  const tiny = ['--ends', '--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '1', '--large', '4MiB', '--messages', '20']
   const bench = run(t, process.execPath, [MAIN, 'sockets', ...tiny, '--dir', folder(t), '--results', results])
   assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
   const { rows } = resultsIn(results) as unknown as { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number> }[] }
@@ -112,7 +112,7 @@ test('the bench of WebSockets measures each scenario, prints tables as Markdown 
 
 test('the bench of API keys measures each scenario, with as many publishers as files may be open, and writes the figures', { skip: process.platform === 'win32' && 'there is no ulimit' }, async (t) => {
   const results = folder(t)
-  const tiny = ['--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--together', '8', '--subscribers', '1', '--window', '1', '--dir', folder(t), '--results', results]
+  const tiny = ['--ends', '--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--together', '8', '--subscribers', '1', '--window', '1', '--dir', folder(t), '--results', results]
   const bench = run(t, '/bin/sh', ['-c', 'ulimit -n 320 && exec "$0" "$@"', process.execPath, MAIN, 'keys', ...tiny])
   assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
   assert.match(bench.stdout(), /^Only 20 publishers instead of 5000: a process may have 320 open files here \(ulimit -n\)\.$/m)

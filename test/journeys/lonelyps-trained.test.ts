@@ -6,7 +6,7 @@ import { startServer } from '../support/server.ts'
 /* The scenario notify_trained_compression (lonelyps, section 9.3), cut short; in full it is `npm run soak:lonelyps`. */
 
 const MESSAGES = 4_096
-const FEWER = 512
+const FEWER = 256
 /** So that a dictionary comes within a few hundred messages. */
 const SOON = 32_768
 
