@@ -1,4 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
+import { WaystationError } from './errors.ts'
 import type { Clock } from './ports.ts'
 import type { DomainNews, KeyRow, KeyTable } from './registry.ts'
 import { topicFromBytes, topicIsText, topicToBytes, type Topic } from './topic.ts'
@@ -16,7 +17,8 @@ export interface Keys {
   check(key: string, domain: string): KeyVerdict | Promise<KeyVerdict>
   /**
    * Watches a key that is in use: `ended` is called once when it has been taken away, revoked or replaced. What the
-   * database cannot say now is asked again until it can. Gives what ends the watch.
+   * database cannot say now is asked again until it can; what it does not tell of is found within a
+   * minute. Gives what ends the watch.
    */
   hold(key: string, domain: string, ended: () => void): () => void
   stop(): void
@@ -26,7 +28,7 @@ export interface KeysParts {
   readonly table: Pick<KeyTable, 'watchDomains' | 'keysOf'>
   readonly clock: Clock
   readonly limits: { readonly maxCachedKeys: number; readonly keyCacheTime: number; readonly maxKeyChecks: number }
-  /** The database did not answer, or has two keys that are the same. */
+  /** The database did not answer, or has two keys that are the same. Told of each at most once in ten seconds: who asks is anybody. */
   readonly failed: (error: unknown) => void
 }
 
@@ -34,6 +36,11 @@ interface Asked {
   readonly digest: Buffer
   readonly domain: string
   readonly answer: (verdict: KeyVerdict) => void
+}
+
+interface Outdated {
+  all: boolean
+  readonly domains: Set<string>
 }
 
 interface Held {
@@ -48,8 +55,12 @@ export const NO_KEYS: Keys = { start: async () => {}, owns: () => false, check: 
 const [TOGETHER, AT_ONCE] = [500, 2]
 /** No domain and no key is longer; the table of the original has room for 64 and 36. */
 const MOST_SIGNS = 255
-/** Milliseconds before a watched key is asked for again. */
-const AGAIN = 1_000
+/** Milliseconds before a watched key is asked for again, and before the same trouble is told of again. */
+const [AGAIN, TOLD_AGAIN] = [1_000, 10_000]
+/** Milliseconds for an answer of the table. */
+const PATIENCE = 5_000
+/** Milliseconds at most after which keys in use are looked up again without news. */
+const LOOKED_AGAIN = 60_000
 
 /** The domain that a topic is under: what stands before its first slash. */
 export function domainOf(topic: Topic): string {
@@ -71,23 +82,35 @@ export function createKeys({ table, clock, limits, failed }: KeysParts): Keys {
   let cached = 0
   const held = new Map<string, Set<Held>>()
   const suspects = new Set<string>()
+  /** What queries that are on their way must not remember: their answers may be of before. */
+  const outdated = new Set<Outdated>()
   const asked: Asked[] = []
   let [waiting, running] = [0, 0]
   let stopped = false
   let [asking, rechecking] = [false, false]
-  let stopAgain = (): void => {}
+  let [stopAgain, stopLooking] = [(): void => {}, (): void => {}]
+  const troubled = { unanswered: -Infinity, doubled: -Infinity }
+
+  function complain(trouble: keyof typeof troubled, error: unknown): void {
+    const now = clock.monotonic()
+    if (now - troubled[trouble] < TOLD_AGAIN) return
+    troubled[trouble] = now
+    failed(error)
+  }
 
   function told({ all, domains }: DomainNews): void {
     if (all) {
       owned.clear()
       good.clear()
       cached = 0
+      for (const one of outdated) one.all = true
       for (const domain of held.keys()) suspects.add(domain)
     }
     for (const [domain, isThere] of domains) {
       if (isThere) owned.add(domain)
       else owned.delete(domain)
       forget(domain)
+      for (const one of outdated) one.domains.add(domain)
       if (held.has(domain)) suspects.add(domain)
     }
     if (suspects.size > 0) void recheck()
@@ -144,19 +167,34 @@ export function createKeys({ table, clock, limits, failed }: KeysParts): Keys {
     ask()
   }
 
-  async function verdictsOf(some: readonly Pick<Asked, 'digest' | 'domain'>[]): Promise<KeyVerdict[]> {
+  /** In time, or never: one question that hangs must not hold up all that come behind it. */
+  async function rowsOf(domains: readonly string[]): Promise<readonly KeyRow[]> {
+    const late = Promise.withResolvers<never>()
+    const cancel = clock.after(PATIENCE, () => late.reject(new WaystationError('registry_unavailable', 'the table of API keys does not answer in time')))
     try {
-      const rows = Map.groupBy(await table.keysOf([...new Set(some.map(({ domain }) => domain))]), ({ domain }) => domain)
+      return await Promise.race([table.keysOf(domains), late.promise])
+    } finally {
+      cancel()
+    }
+  }
+
+  async function verdictsOf(some: readonly Pick<Asked, 'digest' | 'domain'>[]): Promise<KeyVerdict[]> {
+    const news: Outdated = { all: false, domains: new Set() }
+    outdated.add(news)
+    try {
+      const rows = Map.groupBy(await rowsOf([...new Set(some.map(({ domain }) => domain))]), ({ domain }) => domain)
       return some.map(({ digest, domain }) => {
         const fitting = (rows.get(domain) ?? []).filter((row) => row.active && fits(row, digest))
-        if (fitting.length > 1) failed(new Error(`${fitting.length} rows of the domain ${JSON.stringify(domain)} have the same key: none of them counts`))
+        if (fitting.length > 1) complain('doubled', new Error(`${fitting.length} rows of the domain ${JSON.stringify(domain)} have the same key: none of them counts`))
         if (fitting.length !== 1) return 'bad'
-        remember(digest, domain)
+        if (!news.all && !news.domains.has(domain)) remember(digest, domain)
         return 'good'
       })
     } catch (error) {
-      failed(error)
+      complain('unanswered', error)
       return some.map(() => 'unavailable')
+    } finally {
+      outdated.delete(news)
     }
   }
 
@@ -179,7 +217,17 @@ export function createKeys({ table, clock, limits, failed }: KeysParts): Keys {
       if (verdicts.includes('unavailable')) break
     }
     rechecking = false
+    stopAgain()
     if (suspects.size > 0 && !stopped) stopAgain = clock.after(AGAIN, () => void recheck())
+  }
+
+  /** Not every change is told: no trigger fires for some statements, nor for what a replica gets. */
+  function lookNowAndThen(): void {
+    stopLooking = clock.after(Math.min(Math.max(limits.keyCacheTime, AGAIN), LOOKED_AGAIN), () => {
+      for (const domain of held.keys()) suspects.add(domain)
+      void recheck()
+      lookNowAndThen()
+    })
   }
 
   function drop(domain: string, one: Held): void {
@@ -189,7 +237,10 @@ export function createKeys({ table, clock, limits, failed }: KeysParts): Keys {
   }
 
   return {
-    start: () => table.watchDomains(told),
+    async start() {
+      await table.watchDomains(told)
+      if (!stopped) lookNowAndThen()
+    },
     owns: (topic) => owned.size > 0 && owned.has(domainOf(topic)),
     check,
     hold(key, domain, ended) {
@@ -207,6 +258,7 @@ export function createKeys({ table, clock, limits, failed }: KeysParts): Keys {
     stop() {
       stopped = true
       stopAgain()
+      stopLooking()
       for (const { answer } of asked.splice(0)) answer('unavailable')
     },
   }

@@ -154,20 +154,25 @@ export class WebSocketConnection {
     })
   }
 
+  /** Whether neither side has begun to say goodbye. */
+  get open(): boolean {
+    return !this.#closing && this.#ws.readyState === this.#ws.OPEN
+  }
+
   get pendingBytes(): number {
     return this.#socket.writableLength
   }
 
   write(chunk: Buffer): void {
     // The library answers a Close by itself; nothing may follow it.
-    if (this.#closing || this.#ws.readyState !== this.#ws.OPEN) return
+    if (!this.open) return
     this.#socket.write(chunk)
     this.#watch()
   }
 
   /** The same for several, with one call of the system. */
   writeAll(chunks: readonly Buffer[]): void {
-    if (this.#closing || this.#ws.readyState !== this.#ws.OPEN) return
+    if (!this.open) return
     this.#socket.cork()
     for (const chunk of chunks) this.#socket.write(chunk)
     this.#socket.uncork()

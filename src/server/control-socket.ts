@@ -8,6 +8,7 @@ import { CONTROL_FILE } from './control-messages.ts'
 const MOST_NAME_BYTES = process.platform === 'linux' ? 107 : 103
 /** ms after which a socket that nobody listens on is asked again: between its making and its listening lies a moment. */
 const SECOND_LOOK = 50
+const ROOT = 0
 
 /** Why there is no control socket, in words for an operator. */
 export class ControlSocketError extends Error {
@@ -41,12 +42,17 @@ export async function openControlSocket(folder: string, connected: (socket: Sock
 }
 
 /**
- * Connects to the control socket of a data folder.
- * @throws {NodeJS.ErrnoException} `ENOENT` and `ECONNREFUSED` when there is no hub
+ * Connects to the control socket of a data folder. One that somebody else has put there, where the folder let him, is not
+ * asked: it would say of any process that it is the hub to be stopped.
+ * @param user who asks; root may ask everybody's
+ * @throws {NodeJS.ErrnoException} `ENOENT` and `ECONNREFUSED` when there is no hub, `ENOTSOCK` when there is something else, `EACCES` when it is not this user's
  */
-export async function connectControl(folder: string): Promise<Socket> {
+export async function connectControl(folder: string, user: number | undefined = process.getuid?.()): Promise<Socket> {
   const { path, release } = named(folder, () => {})
   try {
+    const found = look(path)
+    if (found?.isSocket() === false) throw refusal('ENOTSOCK', path)
+    if (found !== undefined && user !== undefined && user !== ROOT && found.uid !== BigInt(user)) throw refusal('EACCES', path)
     return await new Promise<Socket>((done, failed) => {
       const socket = connect(path)
       socket.once('error', failed)
@@ -118,6 +124,10 @@ async function makeWay(path: string): Promise<void> {
   } finally {
     unlinkSync(aside)
   }
+}
+
+function refusal(code: 'ENOTSOCK' | 'EACCES', path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${path}`), { code })
 }
 
 function look(path: string): BigIntStats | undefined {

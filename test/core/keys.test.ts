@@ -14,8 +14,8 @@ interface World {
   readonly rows: Map<string, Partial<KeyRow>[]>
   readonly queries: (readonly string[])[]
   readonly failures: unknown[]
-  /** What the table does: it answers, refuses, or hangs until `release`. */
-  mode: 'answers' | 'refuses' | 'hangs'
+  /** What the table does: it answers, refuses, hangs until `release`, or reads at once and its answer hangs until then. */
+  mode: 'answers' | 'refuses' | 'hangs' | 'answers late'
   release(): void
   tell(news: DomainNews): void
   check(key: string, domain?: string): Promise<KeyVerdict>
@@ -36,7 +36,9 @@ async function open(rows: Readonly<Record<string, string>> = {}, limits = LIMITS
       world.queries.push(domains)
       if (world.mode === 'refuses') throw new Error('away')
       if (world.mode === 'hangs') await new Promise<void>((resolve) => hanging.push(resolve))
-      return domains.flatMap((domain) => (world.rows.get(domain) ?? []).map((row) => ({ id: 1, domain, username: '', apikey: undefined, sha256: undefined, insertedAt: 0, active: true, ...row })))
+      const rows = domains.flatMap((domain) => (world.rows.get(domain) ?? []).map((row) => ({ id: 1, domain, username: '', apikey: undefined, sha256: undefined, insertedAt: 0, active: true, ...row })))
+      if (world.mode === 'answers late') await new Promise<void>((resolve) => hanging.push(resolve))
+      return rows
     },
   }
   const keys = createKeys({ table, clock, limits, failed: (error) => world.failures.push(error) })
@@ -195,6 +197,42 @@ test('a key that was taken away between its check and its use ends, too', async 
   assert.equal(ended, 1)
 })
 
+for (const [what, news] of [['of the row', { all: false, domains: [['acme', true]] }], ['of everything', { all: true, domains: [['acme', true]] }]] as const) {
+  test(`an answer that was on its way when the news came ${what} is of before: it is not remembered, and who is let in by it is looked up again`, async () => {
+    const world = await open({ acme: 'one' })
+    const ended: string[] = []
+    world.mode = 'answers late'
+    const first = world.keys.check('one', 'acme')
+    await world.clock.settle()
+    world.rows.set('acme', [{ apikey: 'two' }])
+    world.tell(news)
+    world.mode = 'answers'
+    world.release()
+    assert.equal(await first, 'good')
+    world.keys.hold('one', 'acme', () => ended.push('one'))
+    await world.clock.settle()
+    assert.deepEqual(ended, ['one'])
+    assert.equal(await world.check('one'), 'bad')
+  })
+}
+
+test('news that come while those in use are looked up are not lost to newcomers either', async () => {
+  const world = await open({ acme: 'one' })
+  const ended: string[] = []
+  assert.equal(await world.check('one'), 'good')
+  world.keys.hold('one', 'acme', () => ended.push('one'))
+  world.mode = 'answers late'
+  world.tell({ all: false, domains: [['acme', true]] })
+  await world.clock.settle()
+  world.rows.delete('acme')
+  world.tell({ all: false, domains: [['acme', false]] })
+  world.mode = 'answers'
+  world.release()
+  await world.clock.settle()
+  assert.deepEqual(ended, ['one'])
+  assert.equal(await world.check('one'), 'bad')
+})
+
 test('while the database is away nobody is sent away, and it is asked again until it answers', async () => {
   const world = await open({ acme: 'k', other: 'k' })
   const { keys, check, clock, rows, tell } = world
@@ -218,6 +256,24 @@ test('while the database is away nobody is sent away, and it is asked again unti
   assert.deepEqual(ended, ['acme'])
 })
 
+test('a database that is away is asked for those in use once a second, whatever was told meanwhile', async () => {
+  const world = await open({ acme: 'k' })
+  await world.check('k')
+  world.keys.hold('k', 'acme', () => {})
+  world.mode = 'refuses'
+  for (let i = 0; i < 5; i++) {
+    world.clock.advance(100)
+    world.tell({ all: false, domains: [['acme', true]] })
+    await world.clock.settle()
+  }
+  const before = world.queries.length
+  for (let i = 0; i < 30; i++) {
+    world.clock.advance(100)
+    await world.clock.settle()
+  }
+  assert.equal(world.queries.length - before, 3)
+})
+
 test('whoever has left is not told of the end of the key, and costs nothing', async () => {
   const { keys, check, clock, rows, tell, queries } = await open({ acme: 'k' })
   await check('k')
@@ -227,6 +283,68 @@ test('whoever has left is not told of the end of the key, and costs nothing', as
   tell({ all: false, domains: [['acme', false]] })
   await clock.settle()
   assert.deepEqual([ended, queries.length], [0, 1])
+})
+
+test('a database that is away is told of once in a while, however many ask; so are keys that are there twice', async () => {
+  const world = await open({ acme: 'k' })
+  const ask = async (): Promise<void> => {
+    world.clock.advance(100)
+    await world.check('k')
+  }
+  world.mode = 'refuses'
+  for (let i = 0; i < 50; i++) await ask()
+  assert.equal(world.failures.length, 1)
+  world.mode = 'answers'
+  world.rows.set('acme', [{ apikey: 'k' }, { apikey: 'k' }])
+  for (let i = 0; i < 40; i++) await ask()
+  assert.equal(world.failures.length, 2)
+  for (let i = 0; i < 70; i++) await ask()
+  assert.equal(world.failures.length, 3)
+  world.mode = 'refuses'
+  await ask()
+  assert.equal(world.failures.length, 4)
+})
+
+test('a table that never answers is away after five seconds; it is asked again, and who was revoked meanwhile ends', async () => {
+  const world = await open({ acme: 'k' })
+  const ended: string[] = []
+  await world.check('k')
+  world.keys.hold('k', 'acme', () => ended.push('k'))
+  world.mode = 'hangs'
+  world.rows.delete('acme')
+  world.tell({ all: false, domains: [['acme', false]] })
+  const verdict = world.keys.check('k', 'acme')
+  await world.clock.settle()
+  world.clock.advance(5_000)
+  assert.equal(await verdict, 'unavailable')
+  assert.equal(world.failures.length, 1)
+  world.mode = 'answers'
+  await world.clock.settle()
+  world.clock.advance(1_000)
+  await world.clock.settle()
+  assert.deepEqual(ended, ['k'])
+  assert.equal(await world.check('k'), 'bad')
+})
+
+test('a key in use is looked up again now and then, though nobody was told of a change', async () => {
+  // A timer knows no time that is longer than some weeks.
+  const { keys, check, clock, rows, queries } = await open({ acme: 'k', other: 'k' }, { ...LIMITS, keyCacheTime: 2 ** 40 })
+  const ended: string[] = []
+  for (const domain of ['acme', 'other']) {
+    await check('k', domain)
+    keys.hold('k', domain, () => ended.push(domain))
+  }
+  rows.delete('acme')
+  for (let i = 0; i < 3; i++) {
+    clock.advance(60_000)
+    await clock.settle()
+  }
+  assert.deepEqual(ended, ['acme'])
+  assert.deepEqual(queries.slice(2), [['acme', 'other'], ['other'], ['other']])
+  keys.stop()
+  clock.advance(60_000)
+  await clock.settle()
+  assert.equal(queries.length, 5)
 })
 
 test('after the stop no check waits for ever', async () => {

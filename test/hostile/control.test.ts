@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { Server } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -105,6 +105,20 @@ test('the socket is its owner\'s alone; what is not a dead socket is never taken
   writeFileSync(path, 'mine')
   await assert.rejects(openControlSocket(folder, () => {}), /waystation\.sock exists and is no socket; move it away/)
   assert.equal(readFileSync(path, 'utf8'), 'mine')
+})
+
+test('nobody asks a socket that another user has made, or that lies elsewhere: it would say which process is to be stopped', async (t) => {
+  const [folder, elsewhere] = [temporaryFolder(t), temporaryFolder(t)]
+  const close = await openControlSocket(folder, (socket) => socket.on('error', () => {}).end('here'))
+  const owner = lstatSync(join(folder, CONTROL_FILE)).uid
+  const socket = await connectControl(folder, owner)
+  assert.equal((await socket.setEncoding('utf8').toArray()).join(''), 'here')
+  await assert.rejects(connectControl(folder, owner + 1), { code: 'EACCES' })
+  // Whom root may ask, root asks.
+  ;(await connectControl(folder, 0)).destroy()
+  symlinkSync(join(folder, CONTROL_FILE), join(elsewhere, CONTROL_FILE))
+  await assert.rejects(connectControl(elsewhere, owner), { code: 'ENOTSOCK' })
+  await close()
 })
 
 test('of many who find a dead socket at the same time one takes its place, and stays', async (t) => {

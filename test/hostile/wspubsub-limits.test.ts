@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { openDatabase, plain } from '../support/keys.ts'
 import { until } from '../support/events.ts'
 import { openFrames, OPCODE } from '../support/frames.ts'
+import { handshake, raw, type Raw } from '../support/raw.ts'
 import { startServer } from '../support/server.ts'
 import { connect } from '../support/websocket.ts'
 import { startKeyedHub } from '../support/wspubsub.ts'
@@ -107,6 +108,37 @@ test('maxUnfinishedBytes: holds for publishers from the first packet of a messag
   await until(() => hub.booked >= 100_000, 'what is booked')
   successor.ws.terminate()
   await until(() => hub.booked === 0, 'that everything is given back')
+})
+
+test('maxUnfinishedBytes: holds also for what comes while a key is checked; past it the connection ends, and what was held is given back', async (t) => {
+  const hub = await startKeyedHub(t, { unfinished: 100_000 })
+  hub.keys.state = 'stuck'
+  const wait = async (topic: number): Promise<Raw> => {
+    const before = hub.places
+    const one = await raw(t, hub.port)
+    one.send(handshake(`/ws/pub/good/acme/${topic}`))
+    await until(() => hub.places > before, 'its check')
+    return one
+  }
+  const [first, second, short] = [await wait(1), await wait(2), await wait(3)]
+  // Also with the handshake.
+  const whole = await raw(t, hub.port)
+  whole.send(Buffer.concat([Buffer.from(handshake('/ws/pub/good/acme/0')), Buffer.alloc(20_000)]))
+  await until(() => hub.booked > 4_096, 'what is booked')
+  whole.socket.destroy()
+  await until(() => hub.booked === 0, 'that it is given back')
+  first.send(begun(200_000, 60_000))
+  await until(() => hub.booked >= 60_000, 'what is booked')
+  second.send(begun(200_000, 60_000))
+  await second.ended
+  assert.ok(hub.booked < 100_000)
+  short.send(begun(200_000, 1_000))
+  first.socket.destroy()
+  await until(() => hub.booked === 0, 'that everything is given back')
+  short.send(Buffer.alloc(50_000))
+  await until(() => hub.booked > 50_000, 'what is booked')
+  await hub.transport.stop(AbortSignal.abort())
+  assert.equal(hub.booked, 0)
 })
 
 test('requestTimeout: ends a publisher whose message was begun and does not come, and no other', async (t) => {

@@ -78,13 +78,13 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     const cors = corsHeaders(origins, request.message.headers.origin)
     const hub = parts.hub()
     if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
-    let by = identify(request)
-    if (parts.keys.owns(topic)) {
-      try {
-        by = await keyed(parts.keys, topic, request.message.headers.authorization, by)
-      } catch (error) {
-        return refuse(response, error, cors)
-      }
+    const speaker = identify(request)
+    const proved = (): Promise<Identity> => keyed(parts.keys, topic, request.message.headers.authorization, speaker)
+    let by = speaker
+    try {
+      if (parts.keys.owns(topic)) by = await proved()
+    } catch (error) {
+      return refuse(response, error, cors)
     }
     if (!hub.may('publish', topic, by)) return refuse(response, new WaystationError('forbidden'), cors)
     onBadBody(request.message, BODY_ERRORS.unreadable)
@@ -104,6 +104,8 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     // An empty body is taken, and goes to nobody.
     if (body.length === 0) return replyText(response, 200, 'OK\n', cors)
     try {
+      // The body may have taken long.
+      if (by.kind === 'keyed') by = parts.keys.owns(topic) ? await proved() : speaker
       const published = hub.publish({ topic, body, contentType: 'text/plain; charset=utf-8', text: true }, by)
       const receipt = published instanceof Promise ? await published : published
       parts.meter.published('pinghub', body.length)

@@ -13,7 +13,7 @@ export interface Publisher {
   arrived(unfinished: Unfinished): void
   /** Ends it: somebody else may publish from now on. */
   end(code: number, reason: string): void
-  /** The connection is gone. */
+  /** The connection is gone, or as good as gone. */
   gone(): void
 }
 
@@ -21,7 +21,7 @@ export interface PublisherParts {
   readonly kit: TransportKit
   readonly hub: HubPort
   readonly bodies: BodyAccount
-  readonly connection: Pick<WebSocketConnection, 'close'>
+  readonly connection: Pick<WebSocketConnection, 'close' | 'open'>
   readonly topic: Topic
   readonly identity: Identity
   /** Gives up the topic. Called once. */
@@ -92,6 +92,8 @@ export function createPublisher({ kit, hub, bodies, connection, topic, identity,
     },
     arrived(unfinished) {
       if (!here) return
+      // It has said goodbye, or was told to go; until the connection ends, nothing more comes from it.
+      if (!connection.open) return gone()
       bytes = unfinished.bytes
       if (bytes === 0) wheel.remove(watch)
       else if (unfinished.number !== number) {

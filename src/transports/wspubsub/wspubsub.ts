@@ -7,7 +7,7 @@ import type { Pattern } from '../../core/pattern.ts'
 import type { HubPort, Identity, Transport } from '../../core/ports.ts'
 import { topicToUrl, type Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
-import type { BodyAccount } from '../../http/body-account.ts'
+import { clientOf, type BodyAccount } from '../../http/body-account.ts'
 import { sayGoodbye } from '../../http/goodbye.ts'
 import type { Origins } from '../../http/origin.ts'
 import { splitTarget } from '../../http/path.ts'
@@ -110,7 +110,8 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
     const identity: Identity = { ...identify(request), kind: 'keyed', domain: wanted.domain }
     const verdict = keys.check(wanted.key, wanted.domain)
     if (!(verdict instanceof Promise)) return decide(verdict, head)
-    const wait = keepWaiting(socket, head)
+    const client = clientOf(identity.address)
+    const wait = keepWaiting(socket, head, { take: (bytes) => bodies.take(client, bytes), give: (bytes) => bodies.give(client, bytes) })
     waiting.set(wait, () => refuseRaw(socket, 'stopped'))
     void verdictWithin(verdict, CHECK_TIME, clock).then((known) => {
       waiting.delete(wait)
@@ -143,6 +144,7 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
     const connection = fromPublishers.accept(message, socket, head, {
       message: (data, binary) => publisher.receive(data, binary),
       arrived: (unfinished) => publisher.arrived(unfinished),
+      broken: () => publisher.gone(),
       closed() {
         connections.delete(connection as WebSocketConnection)
         publisher.gone()

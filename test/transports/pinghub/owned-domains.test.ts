@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test'
 import { WebSocket } from 'ws'
 import { hashed, openDatabase, plain } from '../../support/keys.ts'
 import { createClient, schemes } from '../../support/lonelyps.ts'
+import { raw, type Raw } from '../../support/raw.ts'
 import { startServer } from '../../support/server.ts'
 import { until } from '../../support/events.ts'
 import type { Config } from '../../../src/index.ts'
@@ -74,6 +75,25 @@ test('a key that is revoked lets nobody in any more, and its domain stays owned;
   assert.equal((await post('/acme/prices')).status, 403)
   await database.removeKey('acme')
   await until(async () => (await post('/acme/prices')).status === 200, 'the domain to be free')
+})
+
+test('a key that is revoked while the body is on its way does not publish it; where the domain is free by then, anybody does', async (t) => {
+  const { server, database, post } = await open(t)
+  const begin = async (path: string, key: string): Promise<Raw> => {
+    const slow = await raw(t, server.port)
+    slow.send(`POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`)
+    await slow.until((received) => received.includes('100 Continue'))
+    slow.send('x')
+    return slow
+  }
+  const [revoked, freed] = [await begin('/acme/prices', 'the-key'), await begin('/other/prices', 'another-key')]
+  await database.changeKey('acme', { active: false })
+  await database.removeKey('other')
+  await until(async () => (await post('/acme/prices', KEY)).status === 403 && (await post('/other/prices')).status === 200, 'the hub to hear of it')
+  revoked.send('y')
+  assert.match((await revoked.ended).toString(), /\r\n\r\nHTTP\/1\.1 403 [^]*key_refused/)
+  freed.send('y')
+  assert.match((await freed.ended).toString(), /\r\n\r\nHTTP\/1\.1 200 /)
 })
 
 test('rules hold beside keys: whoever has the key is as one who has signed', async (t) => {

@@ -7,7 +7,7 @@ import { realClock } from '../../../src/server/real-world.ts'
 import { OURSELVES } from '../../../src/testing/test-hub.ts'
 import { until } from '../../support/events.ts'
 import { openFrames, OPCODE } from '../../support/frames.ts'
-import { handshake, raw } from '../../support/raw.ts'
+import { clientFrame, handshake, raw } from '../../support/raw.ts'
 import { startKeyedHub } from '../../support/wspubsub.ts'
 
 // wspubsub, sections 3, 6 and 7: who gets a topic, and for how long there is one.
@@ -136,6 +136,24 @@ test('a publisher whose key was taken away and who does not leave keeps nobody e
   successor.send('no')
   assert.equal(await reader.next(), 'no')
 })
+
+for (const [what, last] of [
+  ['has said goodbye', clientFrame(OPCODE.close, Buffer.from([0x03, 0xe8]))],
+  ['broke the protocol', clientFrame(OPCODE.text, 'no mask', { masked: false })],
+  ['sent what is no text', clientFrame(OPCODE.text, Buffer.from([0xff]))],
+] as const) {
+  test(`a publisher that ${what}, and whose connection stays, keeps nobody else from the topic`, async (t) => {
+    const hub = await startKeyedHub(t)
+    const stubborn = await raw(t, { port: hub.port, host: '127.0.0.1', allowHalfOpen: true })
+    stubborn.send(handshake(PUB))
+    await stubborn.until((received) => received.includes('\r\n\r\n'))
+    const head = stubborn.received().length
+    stubborn.send(last)
+    await stubborn.until((received) => received.length > head)
+    assert.equal(hub.places, 1)
+    await hub.publisher()
+  })
+}
 
 test('a change of the row that leaves the key good leaves the publisher', async (t) => {
   const hub = await startKeyedHub(t)

@@ -240,7 +240,7 @@ test('a publication that is forbidden, now or later, ends the publisher with 100
     const publisher = createPublisher({
       kit: transportKit(), bodies: createBodyAccount(1_000), topic: topicFromText('a/b'), identity: OURSELVES,
       hub: { publish: outcome } as unknown as Parameters<typeof createPublisher>[0]['hub'],
-      connection: { close: (code, reason) => void said.push([code, reason]) },
+      connection: { open: true, close: (code, reason) => void said.push([code, reason]) },
       leave: () => void said.push('left'),
     })
     publisher.receive(Buffer.from('x'), false)
