@@ -4,9 +4,9 @@
  *   npm run release [-- FOLDER]     writes waystation-<version>-<platform>-<arch>.tar.gz there (here when not stated)
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { fileURLToPath } from 'node:url'
@@ -57,8 +57,9 @@ function resolved(packages: Readonly<Record<string, unknown>>, from: string, nam
   }
 }
 
-/** What is for people who write programs, and not for those who run them. */
-const NOT_RUN = /\.(map|md|[cm]?ts)$|^\/(test|tests|bench|benchmarks|docs|examples)$/
+/** What is for people who write programs, and not for those who run them. A licence stays, whatever its name ends with. */
+const NOT_RUN = /^(?!.*\/licen[cs]e[^/]*$).*\.(map|md|[cm]?ts)$|^\/(test|tests|bench|benchmarks|docs|examples)$/i
+const LICENCE = /^(licen[cs]e|copying)/i
 
 /** Finds its own folder through symbolic links, and runs the runtime that lies there. */
 const LAUNCHER = `#!/bin/sh
@@ -67,15 +68,20 @@ while [ -h "$self" ]; do
   target=$(readlink -- "$self")
   case $target in
     /*) self=$target ;;
-    *) self=$(dirname -- "$self")/$target ;;
+    *) self=\${self%/*}/$target ;;
   esac
 done
-home=$(CDPATH='' cd -- "$(dirname -- "$self")/.." && pwd -P) || exit 1
+case $self in
+  */*) ;;
+  *) self=./$self ;;
+esac
+home=$(CDPATH='' cd -- "\${self%/*}/.." && pwd -P) || exit 1
 exec "$home/lib/node" "$home/dist/cli/main.js" "$@"
 `
 
 const RUNTIME = `The file "node" is the Node.js runtime ${process.version} as it is published, under its own licence:
 https://github.com/nodejs/node/blob/${process.version}/LICENSE
+Whoever hands this folder on to others hands that text on with it. Put it here when there is no file LICENSE.
 `
 
 function build(folder: string): void {
@@ -89,6 +95,9 @@ function fill(folder: string): void {
   for (const path of runtimePackages()) {
     const from = join(root, path)
     cpSync(from, join(folder, path), { recursive: true, dereference: true, filter: (file) => !NOT_RUN.test(file.slice(from.length)) && !file.slice(from.length).includes('node_modules') })
+    // Some state their licence in their readme and nowhere else.
+    const names = readdirSync(from)
+    if (!names.some((name) => LICENCE.test(name))) for (const name of names.filter((one) => /^readme/i.test(one))) cpSync(join(from, name), join(folder, path, name))
   }
   for (const name of ['LICENSE', 'README.md', 'examples/systemd']) cpSync(join(root, name), join(folder, name), { recursive: true })
   const { name, version, license, type, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, unknown>
@@ -97,6 +106,9 @@ function fill(folder: string): void {
   cpSync(realpathSync(process.execPath), join(folder, 'lib/node'))
   chmodSync(join(folder, 'lib/node'), 0o755)
   writeFileSync(join(folder, 'lib/README'), RUNTIME)
+  // A runtime that was unpacked from nodejs.org has it beside its folder; the one of npm's package comes without.
+  const licence = join(dirname(dirname(realpathSync(process.execPath))), 'LICENSE')
+  if (existsSync(licence) && readFileSync(licence, 'utf8').startsWith('Node.js is licensed')) cpSync(licence, join(folder, 'lib/LICENSE'))
   mkdirSync(join(folder, 'bin'))
   writeFileSync(join(folder, 'bin/waystation'), LAUNCHER, { mode: 0o755 })
   chmodSync(join(folder, 'bin/waystation'), 0o755)

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
-import { flagName, OPTIONS, type Option } from '../server/options.ts'
+import { flagName, OPTIONS, type Option, type OptionName } from '../server/options.ts'
 import type { OwnFlag } from './flags.ts'
+import { wrapped } from './wrapped.ts'
 
 /** One command of the CLI. */
 export interface Command {
@@ -8,7 +9,11 @@ export interface Command {
   /** What stands behind the name: `<topic> [message]`. */
   readonly usage: string
   readonly summary: string
+  /** What each first word does, where one says what is to be done. */
+  readonly words?: Readonly<Record<string, string>>
   readonly flags: Readonly<Record<string, OwnFlag>>
+  /** The options that its help shows, where the others make no difference. */
+  readonly shows?: readonly OptionName[]
   /** Whether the hub's own options are flags here. */
   readonly takesOptions: boolean
   /** @returns the exit status */
@@ -32,13 +37,20 @@ export function helpOf(command: Command): string {
     `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`,
     help,
   ])
-  const general = command.takesOptions
-    ? Object.entries(OPTIONS).map(([name, option]): [string, string] => [`--${flagName(name)} ${option.value}`, `${option.help} (${defaultText(option)})`])
-    : []
-  const table = (list: readonly [string, string][]): string => list.map(([left, right]) => `  ${left}\n      ${right}\n`).join('')
+  const shown = command.takesOptions ? (command.shows ?? (Object.keys(OPTIONS) as OptionName[])) : []
+  const general = shown.map((name): [string, string] => [`--${flagName(name)} ${OPTIONS[name].value}`, `${OPTIONS[name].help} (${defaultText(OPTIONS[name])})`])
+  const table = (list: readonly [string, string][]): string => list.map(([left, right]) => `  ${left}\n${wrapped(right, '      ')}\n`).join('')
+  const words = command.words === undefined ? '' : `\n${listOf(command.words)}`
   const own = rows.length === 0 ? '' : `\nFlags:\n${table(rows)}`
-  const options = general.length === 0 ? '' : `\nOptions (each is also a key of the configuration file and WAYSTATION_… in the environment):\n${table(general)}`
-  return `${command.summary}\n\nUsage: waystation ${command.name} ${command.usage}\n${own}${options}`
+  const heading = wrapped(`Options (${general.length === 1 ? 'it' : 'each'} is also a key of the configuration file and WAYSTATION_… in the environment):`)
+  const options = general.length === 0 ? '' : `\n${heading}\n${table(general)}`
+  return `${wrapped(command.summary)}\n\n${wrapped(`Usage: waystation ${command.name} ${command.usage}`, '', '  ')}\n${words}${own}${options}`
+}
+
+/** Names with what they mean, in two columns. */
+export function listOf(entries: Readonly<Record<string, string>>): string {
+  const width = Math.max(...Object.keys(entries).map((name) => name.length))
+  return Object.entries(entries).map(([name, text]) => `${wrapped(text, `  ${name.padEnd(width)}  `, ' '.repeat(width + 4))}\n`).join('')
 }
 
 export function defaultText(option: Option): string {

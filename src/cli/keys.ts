@@ -4,7 +4,7 @@ import type { KeyRow, KeyTable } from '../core/registry.ts'
 import { hint } from '../server/nearest.ts'
 import type { Command, Io } from './command.ts'
 import { printable } from './printable.ts'
-import { CONFIG_FLAG, readWish, withRegistry } from './registry-options.ts'
+import { CONFIG_FLAG, missingFile, nameOf, readWish, REGISTRY_OPTIONS, withRegistry } from './registry-options.ts'
 
 const flags = {
   domain: { value: 'DOMAIN', help: 'the domain that the key lets publish under' },
@@ -40,16 +40,33 @@ export const keys: Command = {
   name: 'keys',
   usage: `${Object.keys(TAKES).join('|')} [--domain DOMAIN] [options]`,
   summary: 'Makes, lists, revokes and renews API keys: who has one publishes under its domain, and nobody else does.',
+  words: {
+    add: 'makes a key for a domain that has none, and prints it once',
+    list: 'prints who has a key; keys themselves are never shown again',
+    show: 'prints the row of one domain, without its key',
+    revoke: 'ends the key; the domain stays closed to all others',
+    rotate: 'gives the domain a new key in place of the old one, also after a revoke',
+    remove: 'takes the row away; anyone may publish under the domain then',
+  },
   flags,
   takesOptions: true,
+  shows: REGISTRY_OPTIONS,
   async run(args, io) {
     const { what, words, own, options } = await readWish(args, flags, TAKES, io)
     if (words.length > 0) throw new WaystationError('bad_request', `${JSON.stringify(words[0])} is one word too many; the domain is stated with --domain`)
-    if (what === 'list') return withRegistry(options, (table) => list(table, own, io))
+    // In another folder than the hub's, the option left out means another database.
+    const missing = what === 'add' ? undefined : missingFile(options)
+    if (what === 'list') return withRegistry(options, (table) => list(table, own, missing, io))
     const domain = own['domain']
     if (typeof domain !== 'string') throw new WaystationError('bad_request', `say which domain: waystation keys ${what} --domain DOMAIN`)
     if (what === 'add') checkNew(domain, own['username'])
-    return withRegistry(options, (table) => ACTS[what](table, domain, own, io))
+    if (missing !== undefined) {
+      io.err.write(`waystation keys: ${missing}; state that of the hub, with --database or --data-dir\n`)
+      return 1
+    }
+    const status = await withRegistry(options, (table) => ACTS[what](table, domain, own, io))
+    if (status === 0 && (what === 'add' || what === 'rotate') && own['json'] !== true) io.err.write(`The key is shown this once; what is kept, in ${printable(nameOf(options))}, is its hash.\n`)
+    return status
   },
 }
 
@@ -87,7 +104,7 @@ async function remove(table: KeyTable, domain: string, own: Readonly<Record<stri
   return 0
 }
 
-async function list(table: KeyTable, own: Readonly<Record<string, string | true>>, io: Io): Promise<number> {
+async function list(table: KeyTable, own: Readonly<Record<string, string | true>>, missing: string | undefined, io: Io): Promise<number> {
   let any = false
   for await (const page of pages(table)) {
     const rows = page.filter((row) => own['username'] === undefined || row.username === own['username'])
@@ -95,7 +112,7 @@ async function list(table: KeyTable, own: Readonly<Record<string, string | true>
     else if (rows.length > 0) io.out.write(tableOf(rows.map(shown), any))
     any ||= rows.length > 0
   }
-  if (!any && own['json'] !== true) io.err.write('there are no keys\n')
+  if (!any && own['json'] !== true) io.err.write(`there are no keys${missing === undefined ? '' : `: ${missing}`}\n`)
   return 0
 }
 
@@ -119,10 +136,7 @@ async function unknown(table: KeyTable, domain: string, io: Io): Promise<number>
 /** The one time that a key is seen. */
 function give(key: { readonly domain: string; readonly username: string; readonly apikey: string }, own: Readonly<Record<string, string | true>>, io: Io): number {
   if (own['json'] === true) io.out.write(`${JSON.stringify(key)}\n`)
-  else {
-    io.out.write(`domain:    ${printable(key.domain)}\nusername:  ${printable(key.username)}\napikey:    ${key.apikey}\n`)
-    io.err.write('The key is shown this once; what is kept is its hash.\n')
-  }
+  else io.out.write(`domain:    ${printable(key.domain)}\nusername:  ${printable(key.username)}\napikey:    ${key.apikey}\n`)
   return 0
 }
 

@@ -3,7 +3,7 @@ import { WaystationError } from '../core/errors.ts'
 import { hint } from '../server/nearest.ts'
 import { attach } from './attach.ts'
 import { check } from './check.ts'
-import { helpOf, type Command, type Io } from './command.ts'
+import { helpOf, listOf, type Command, type Io } from './command.ts'
 import { keys } from './keys.ts'
 import { pinghub } from './pinghub.ts'
 import { pub } from './pub.ts'
@@ -33,18 +33,17 @@ async function main(args: readonly string[], io: Io): Promise<number> {
     io.err.write(`waystation: this is Node ${process.versions.node}; it needs ${LEAST_NODE.join('.')} or newer\n`)
     return 1
   }
-  if (name === '--version' || name === '-v') {
+  if (['version', '--version', '-v'].includes(name)) {
     io.out.write(`${version()}\n`)
     return 0
   }
   const command = COMMANDS.find((one) => one.name === name)
   if (command === undefined) {
-    if (['help', '--help', '-h'].includes(name)) {
-      io.out.write(overview())
-      return 0
-    }
-    io.err.write(`waystation: ${name} is no command${hint(name, COMMANDS.map((one) => one.name))}. "waystation help" lists them.\n`)
-    return 2
+    if (!['help', '--help', '-h'].includes(name)) return unknown(name, io)
+    const about = COMMANDS.find((one) => one.name === rest[0])
+    if (about === undefined && rest[0] !== undefined) return unknown(rest[0], io)
+    io.out.write(about === undefined ? overview() : helpOf(about))
+    return 0
   }
   // Behind -- stand words.
   const flags = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
@@ -57,15 +56,21 @@ async function main(args: readonly string[], io: Io): Promise<number> {
     return await command.run(rest, io)
   } catch (error) {
     if (!(error instanceof WaystationError)) throw error
-    io.err.write(`waystation ${name}: ${error.message}\n`)
+    // That it is the command line that cannot be understood goes without saying.
+    io.err.write(`waystation ${name}: ${error.code === 'bad_request' ? error.detail : error.message}\n`)
     return error.code === 'config_invalid' || error.code === 'bad_request' ? 2 : 1
   }
 }
 
+function unknown(name: string, io: Io): number {
+  const meant = hint(name, COMMANDS.map((one) => one.name))
+  io.err.write(`waystation: ${name} is no command${meant === '' ? '.' : meant} "waystation help" lists them.\n`)
+  return 2
+}
+
 function overview(): string {
-  const width = Math.max(...COMMANDS.map((one) => one.name.length))
-  const rows = COMMANDS.map((one) => `  ${one.name.padEnd(width)}  ${one.summary}`).join('\n')
-  return `Waystation ${version()}: one message hub that you run yourself.\n\n${rows}\n\n"waystation <command> --help" tells more.\n`
+  const rows = listOf(Object.fromEntries(COMMANDS.map(({ name, summary }) => [name, summary])))
+  return `Waystation ${version()}: one message hub that you run yourself.\n\n${rows}\n"waystation help <command>" tells more.\n`
 }
 
 const stop = new AbortController()

@@ -3,14 +3,17 @@ import { join } from 'node:path'
 import { WaystationError } from '../core/errors.ts'
 import type { Registry } from '../core/registry.ts'
 import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags } from '../server/config.ts'
-import { openRegistry, readDatabase } from '../server/database.ts'
+import { openRegistry, readDatabase, withoutPassword } from '../server/database.ts'
 import { hint } from '../server/nearest.ts'
 import type { Options } from '../server/options.ts'
 import { realClock } from '../server/real-world.ts'
 import type { Io } from './command.ts'
 import { readFlags, type OwnFlag } from './flags.ts'
 
-export type DatabaseOptions = Pick<Options, 'database' | 'dataDir'>
+/** The options that say which registry it is. All others are read, and make no difference. */
+export const REGISTRY_OPTIONS = ['database', 'dataDir'] as const
+
+export type DatabaseOptions = Pick<Options, (typeof REGISTRY_OPTIONS)[number]>
 
 /** What somebody wants of a registry: the first word says what. */
 export interface Wish<T extends string> {
@@ -47,6 +50,11 @@ export async function withRegistry<T>(options: DatabaseOptions, use: (registry: 
   } finally {
     await registry.close()
   }
+}
+
+/** The registry's name for people, without a password. */
+export function nameOf({ database, dataDir }: DatabaseOptions): string {
+  return database === '' ? join(dataDir, 'waystation.db') : withoutPassword(database)
 }
 
 /** What to say of a database that is to be read and is a file that is not there: a slip of the pen would look like an empty one. */

@@ -6,7 +6,7 @@ import { WaystationError } from '../core/errors.ts'
 import { readDatabase, withoutPassword } from '../server/database.ts'
 import { copy, exportLines, importLines, type MoveParts, type Moved, type Tally } from '../server/moves.ts'
 import type { Command, Io } from './command.ts'
-import { CONFIG_FLAG, missingFile, readWish, withRegistry, type DatabaseOptions } from './registry-options.ts'
+import { CONFIG_FLAG, missingFile, readWish, REGISTRY_OPTIONS, withRegistry, type DatabaseOptions } from './registry-options.ts'
 
 const flags = {
   out: { value: 'FILE', help: 'export: a new file, readable by you alone (standard output)' },
@@ -27,8 +27,14 @@ export const registry: Command = {
   name: 'registry',
   usage: 'export [--out FILE] | import [FILE|-] | migrate --from DATABASE --to DATABASE',
   summary: 'Moves webhook registrations, API keys and all else that the database keeps: into a file, out of it, or into another database.',
+  words: {
+    export: 'writes everything as JSON, one thing to a line; the file holds secrets',
+    import: 'puts in what is missing, from such a file or from standard input; what is there stays as it is',
+    migrate: 'does both at once, without a file',
+  },
   flags,
   takesOptions: true,
+  shows: REGISTRY_OPTIONS,
   async run(args, io) {
     const { what, words, own, options } = await readWish(args, flags, TAKES, io)
     const most = what === 'import' ? 1 : 0
@@ -47,7 +53,7 @@ export const registry: Command = {
       }
       const { code, syscall, message } = error as NodeJS.ErrnoException
       if (error instanceof WaystationError || code === undefined || syscall === undefined) throw error
-      io.err.write(`waystation registry: ${message}\n`)
+      io.err.write(`waystation registry: ${code === 'EEXIST' ? `${String(own['out'])} is there already; choose another --out, or move it away` : message}\n`)
       return 1
     }
   },
@@ -87,7 +93,7 @@ async function importFrom(name: string, options: DatabaseOptions, io: Io): Promi
     // Closed at once when it is time to stop, though nothing comes.
     io.stop.addEventListener('abort', () => bytes.destroy(), { once: true })
     const moved = await withRegistry(options, (to) => importLines(bytes, to, partsOf(io)))
-    io.out.write(`read ${summary(moved.tally)}; ${putInOf(moved)}\n`)
+    io.out.write(`read ${summary(moved.tally)}; ${putInOf(moved, 'in')}\n`)
     return 0
   } catch (error) {
     // What is wrong with the file is no misuse of the command.
@@ -103,7 +109,7 @@ async function migrate(from: string | true | undefined, to: string | true | unde
   const missing = missingFile(source)
   if (missing !== undefined) return failed(missing, io)
   const moved = await withRegistry(source, (one) => withRegistry(target, (other) => copy(one, other, partsOf(io))))
-  io.out.write(`read ${summary(moved.tally)} of ${withoutPassword(source.database)}; ${putInOf(moved)} into ${withoutPassword(target.database)}\n`)
+  io.out.write(`read ${summary(moved.tally)} of ${withoutPassword(source.database)}; ${putInOf(moved, `into ${withoutPassword(target.database)}`)}\n`)
   return 0
 }
 
@@ -143,9 +149,9 @@ function summary(tally: Tally): string {
   return each.length === 0 ? 'nothing' : `${total} ${total === 1 ? 'thing' : 'things'} (${each.join(', ')})`
 }
 
-function putInOf({ tally, put }: Moved): string {
+function putInOf({ tally, put }: Moved, where: string): string {
   const total = [...tally.values()].reduce((sum, n) => sum + n, 0)
-  return put === total ? 'all of it was put in' : `${put} were put in, and ${total - put} were there already, or have run out`
+  return put === total ? `all of it was put ${where}` : `${put} were put ${where}, and ${total - put} were there already, or have run out`
 }
 
 function failed(problem: string, io: Io): number {

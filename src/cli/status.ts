@@ -17,15 +17,16 @@ export const status: Command = {
   async run(args, io) {
     const { own, positionals } = parseFlags(args, this.flags)
     if (positionals.length > 0) throw new WaystationError('bad_request', `"${positionals[0]}" is no option; options begin with --`)
-    const found = await findHub(await findPlaces(own, io))
-    io.out.write(own['json'] === true ? `${JSON.stringify(asJson(found))}\n` : asText(found))
+    const places = await findPlaces(own, io)
+    const found = await findHub(places)
+    io.out.write(own['json'] === true ? `${JSON.stringify(asJson(found))}\n` : asText(found, places.folder))
     return EXIT[found.state]
   },
 }
 
-function asText(found: Found): string {
+function asText(found: Found, folder: string): string {
   switch (found.state) {
-    case 'gone': return `not running${found.left === undefined ? '' : ` (a pid file was left, with ${found.left})`}\n`
+    case 'gone': return `no hub runs on ${folder}${found.left === undefined ? '' : ` (a pid file was left, with ${found.left})`}\n`
     case 'silent': return `running${found.pid === undefined ? '' : `, pid ${found.pid}`}, but it does not answer\n`
     case 'running': {
       const { stopping, pid, address, version, since, database, connections } = found.status

@@ -26,9 +26,10 @@ export const stop: Command = {
     const { own, positionals } = parseFlags(args, this.flags)
     if (positionals.length > 0) throw new WaystationError('bad_request', `"${positionals[0]}" is no option; options begin with --`)
     const wait = waitOf(own['wait'])
-    const found = await findHub(await findPlaces(own, io))
+    const places = await findPlaces(own, io)
+    const found = await findHub(places)
     if (found.state === 'gone') {
-      io.err.write('waystation stop: it does not run\n')
+      io.err.write(`waystation stop: no hub runs on ${places.folder}\n`)
       return 1
     }
     if (found.state === 'running' && found.status.pidSpace !== pidSpace()) {

@@ -185,7 +185,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     // No newcomers from here on; those who are here get their goodbyes, and what was published before goes out first.
     const gone = port.close()
     // What has not yet been started could not be stopped.
-    if (!started) await starting
+    // Whoever started it has been told why it could not be.
+    if (!started) await starting?.catch(() => {})
     sweep()
     stats.stop()
     kit.turn.flush()

@@ -45,7 +45,7 @@ function readNodes(text: string, protocol: 'http' | 'https'): Database | string 
 
 /** The option as it may be shown: a password is left out. */
 export function withoutPassword(text: string): string {
-  return SCHEME.test(text) ? text.replace(/^([^/]*:\/\/[^:@/?#]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sslpassword)=)[^&]*/gi, '$1***') : text
+  return SCHEME.test(text) ? text.replace(/^([^/]*:\/\/[^:@/?#]*):.*@/, '$1:***@').replace(/([?&](?:password|sslpassword)=)[^&]*/gi, '$1***') : text
 }
 
 /** Opens the registry that the options name. Nothing is asked of the database yet. @throws {WaystationError} `config_invalid` */

@@ -18,8 +18,8 @@ export interface MoveParts {
   readonly signal: AbortSignal
 }
 
-/** Things in one transaction, and lines in one write. */
-const AT_ONCE = 1_000
+/** Things in one transaction, and lines in one write; and signs of them, but for the last. */
+const [AT_ONCE, SIGNS_AT_ONCE] = [1_000, 4_000_000]
 
 /** Everything as JSON lines, some at a time: a header first, and an end with their number, so that a cut file is noticed. */
 export async function* exportLines(things: AsyncIterable<Stored>, tally: Tally, { progress, signal }: MoveParts): AsyncGenerator<string> {
@@ -36,7 +36,7 @@ export async function* exportLines(things: AsyncIterable<Stored>, tally: Tally, 
 }
 
 /**
- * Puts in what the lines say, while they are read: up to 1,000 things wait for those behind them, so that of a short file
+ * Puts in what the lines say, while they are read: up to 1,000 things, or 4 MB of them, wait for those behind them, so that of a short file
  * with something wrong in it nothing is put in, and of a long one what stands before that.
  * @throws {WaystationError} `bad_request`, with the number of the line that cannot be read, and how many were put in before
  */
@@ -76,12 +76,20 @@ function note(tally: Tally, things: readonly Stored[]): void {
 
 async function* batches(things: AsyncIterable<Stored>): AsyncGenerator<Stored[]> {
   let batch: Stored[] = []
+  let signs = 0
   for await (const thing of things) {
-    if (batch.push(thing) < AT_ONCE) continue
+    signs += signsOf(thing)
+    if (batch.push(thing) < AT_ONCE && signs < SIGNS_AT_ONCE) continue
     yield batch
     batch = []
+    signs = 0
   }
   if (batch.length > 0) yield batch
+}
+
+/** As far as it may be large. */
+function signsOf(thing: Stored): number {
+  return Object.values(thing).reduce<number>((sum, value) => sum + (typeof value === 'string' || value instanceof Uint8Array ? value.length : 0), 0)
 }
 
 async function* thingsIn(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Stored> {

@@ -95,5 +95,7 @@ const OPEN = `  // WARNING: anyone who can reach the port may publish and subscr
 
 const SIGNED = `  // Only those who prove that they know the secret publish and subscribe. WebSockets, event streams and plain POST cannot:
   // to open topics to them state a rule before this one, such as { topics: 'open/*', publish: 'local', subscribe: 'anyone' }.
+  // So do publishers with an API key: { topics: 'acme/*', publish: 'anyone', subscribe: 'anyone' } lets in who has the key of
+  // the domain acme, nobody else, and all who listen.
   rules: [{ topics: '*', publish: 'signed', subscribe: 'signed' }],
 `

@@ -7,6 +7,8 @@ export const HEADER = { waystation: 'registry', version: 1 } as const
 /** No line is longer: the longest topic and urls, each byte of them escaped. */
 export const MOST_LINE_BYTES = 4 << 20
 
+const LEAST_SECRET = 16
+
 /** What one line says. A cut file lacks the end. */
 export type Line = { readonly thing: Stored } | { readonly end: number }
 
@@ -34,10 +36,10 @@ export function readLine(bytes: Uint8Array): Line {
     case 'registration': return { thing: { type: 'registration', url: fields.text('url'), ...targetOf(fields), recovery: fields.optional('recovery', fields.text) } }
     case 'notice': return { thing: { type: 'notice', url: fields.text('url'), ...targetOf(fields), topic: topicOf(fields, 'topic'), attempts: fields.count('attempts'), dueAt: fields.count('dueAt') } }
     case 'key': return { thing: {
-      type: 'key', domain: fields.text('domain'), username: fields.text('username'), apikey: fields.optional('apikey', fields.text), sha256: fields.optional('sha256', (name) => fields.bytes(name, 32)),
+      type: 'key', domain: fields.plain('domain'), username: fields.plain('username'), apikey: fields.optional('apikey', fields.plain), sha256: fields.optional('sha256', (name) => fields.bytes(name, 32)),
       insertedAt: fields.count('insertedAt'), active: fields.flag('active'),
     } }
-    case 'hubSecret': return { thing: { type: 'hubSecret', secret: fields.bytes('secret') } }
+    case 'hubSecret': return { thing: { type: 'hubSecret', secret: secretOf(fields) } }
     case 'signature': return { thing: { type: 'signature', code: fields.bytes('code'), expiresAt: fields.count('expiresAt') } }
     default: throw new RangeError('its type is none that this version knows')
   }
@@ -59,6 +61,8 @@ export function readHeader(bytes: Uint8Array): void {
 interface Fields {
   get(name: string): unknown
   text(name: string): string
+  /** A text that every database takes. */
+  plain(name: string): string
   bytes(name: string, length?: number): Buffer
   /** A whole number. */
   count(name: string): number
@@ -87,6 +91,11 @@ function fieldsOf(bytes: Uint8Array): Fields {
   return {
     get: (name) => fields.get(name),
     text,
+    plain(name) {
+      const field = text(name)
+      if (field.includes('\0')) throw wrong(name, 'a text without NUL')
+      return field
+    },
     bytes(name, length) {
       const field = Buffer.from(text(name), 'base64')
       // Base64 in any but its one form was not written here.
@@ -105,6 +114,13 @@ function fieldsOf(bytes: Uint8Array): Fields {
     },
     optional: (name, read) => (fields.get(name) === undefined || fields.get(name) === null ? undefined : read(name)),
   }
+}
+
+/** With less, anybody could find out how hubs know each other. */
+function secretOf(fields: Fields): Buffer {
+  const secret = fields.bytes('secret')
+  if (secret.length < LEAST_SECRET) throw new RangeError(`secret must be ${LEAST_SECRET} bytes or more`)
+  return secret
 }
 
 function targetOf(fields: Fields): { kind: 'exact' | 'glob'; target: Topic } {

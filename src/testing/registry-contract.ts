@@ -166,9 +166,12 @@ export function registryContract(name: string, create: OpenRegistry, { patience 
       const wanted = Array.from({ length: 2_500 }, (_, i) => exact(`a/${i}`))
       await registry.set(URL, wanted)
       assert.equal(view.all().length, wanted.length)
-      assert.deepEqual(byId(await registry.list(URL)), byId(view.all()))
+      const listed = await registry.list(URL)
+      // To show the difference of thousands would take seconds.
+      assert.equal(listed.length, wanted.length)
+      assert.deepEqual(byId(listed), byId(view.all()))
       await registry.set(URL, [])
-      assert.deepEqual(view.all(), [])
+      assert.equal(view.all().length, 0)
     })
 
     test('what stays in a set is never absent for another reader', async (t) => {

@@ -184,3 +184,13 @@ test('readiness, health and metrics answer, and metrics count by transport', asy
   assert.equal((await fetch(`${url}/_/nothing`)).status, 404)
   assert.equal((await fetch(`${url}/_/healthz`, { method: 'POST', body: 'x' })).status, 405)
 })
+
+test('a hub whose database is away at the start says so in one line, and ends with 1', async (t) => {
+  // Nobody listens there: 1 is a port that only root could take.
+  const started = ['postgres://me:secret@127.0.0.1:1/hubs', 'rqlite://me:secret@127.0.0.1:1'].map((database) => waystation(t, ['serve', '--addr', '127.0.0.1:0', '--database', database], { cwd: temporaryFolder(t) }))
+  for (const { exited, stderr } of started) {
+    assert.deepEqual(await exited, { code: 1, signal: null }, stderr())
+    assert.match(stderr(), /^waystation serve: the database of subscriptions and API keys cannot be used now: .*127\.0\.0\.1:1.*\n$/)
+    assert.doesNotMatch(stderr(), /secret/)
+  }
+})

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test, type TestContext } from 'node:test'
@@ -58,11 +58,11 @@ test('a key that was added lets in, is printed once and kept as its hash alone',
 })
 
 test('for people, a new key stands on stdout, and that it is not shown again on stderr', async (t) => {
-  const { run, check } = table(t)
+  const { run, check, file } = table(t)
   const { status, out, err } = await run('add', '--domain', 'acme')
   assert.equal(status, 0)
   assert.equal(await check(/^domain: {4}acme\nusername: {2}\napikey: {4}(\S+)\n$/.exec(out)?.[1], 'acme'), 'good')
-  assert.match(err, /shown this once/)
+  assert.equal(err, `The key is shown this once; what is kept, in ${file}, is its hash.\n`)
 })
 
 test('to rotate a key lets in with the new one alone, revoked or not; to revoke lets nobody in; to remove frees the domain', async (t) => {
@@ -128,8 +128,8 @@ test('a domain without a key is said to be that, with the one that may have been
 })
 
 test('before anything was made there are no keys, and none is made by looking', async (t) => {
-  const { run } = table(t)
-  assert.deepEqual(await run('list'), { status: 0, out: '', err: 'there are no keys\n' })
+  const { run, file } = table(t)
+  assert.deepEqual(await run('list'), { status: 0, out: '', err: `there are no keys: ${file}: there is no such database\n` })
   assert.equal((await run('rotate', '--domain', 'acme')).status, 1)
 })
 
@@ -149,13 +149,13 @@ const refused: [string, string[], RegExp][] = [
 ]
 
 test('what cannot be meant is refused with 2, and nothing is made', async (t) => {
-  const { run } = table(t)
+  const { run, file } = table(t)
   for (const [name, args, expected] of refused) {
     const { status, out, err } = await run(...args)
     assert.deepEqual([status, out], [2, ''], name)
     assert.match(err, expected, name)
   }
-  assert.deepEqual((await run('list')).err, 'there are no keys\n')
+  assert.equal(existsSync(file), false)
   assert.equal((await run('add', '--domain', '😀'.repeat(64), '--username', 'ü'.repeat(254))).status, 0)
 })
 
@@ -178,4 +178,12 @@ test('the database is that of the configuration file, the environment or the fla
     const { out } = await runCommand(keys, ['list', '--json', '--database', join(cwd, file)], { cwd })
     assert.equal(JSON.parse(out).domain, domain)
   }
+})
+
+test('who asks in another folder than the hub\'s is told that there is no database, and none is made', async (t) => {
+  const { run, file } = table(t)
+  for (const what of ['show', 'revoke', 'rotate', 'remove']) {
+    assert.deepEqual(await run(what, '--domain', 'acme'), { status: 1, out: '', err: `waystation keys: ${file}: there is no such database; state that of the hub, with --database or --data-dir\n` }, what)
+  }
+  assert.equal(existsSync(file), false)
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { isAlive } from '../../src/cli/find-hub.ts'
 import { until } from '../support/events.ts'
@@ -31,8 +31,8 @@ test('a hub is started in the background, is found, leaves a second start outsid
   assert.deepEqual(await service.run('stop'), { code: 0, out: `stopped, pid ${pid}\n`, err: '' })
   assert.ok(!isAlive(pid))
   assert.deepEqual([existsSync(service.file('waystation.pid')), existsSync(service.file('waystation.sock'))], [false, false])
-  assert.deepEqual(await service.run('stop'), { code: 1, out: '', err: 'waystation stop: it does not run\n' })
-  assert.deepEqual(await service.run('status'), { code: 3, out: 'not running\n', err: '' })
+  assert.deepEqual(await service.run('stop'), { code: 1, out: '', err: `waystation stop: no hub runs on ${dirname(service.file('x'))}\n` })
+  assert.deepEqual(await service.run('status'), { code: 3, out: `no hub runs on ${dirname(service.file('x'))}\n`, err: '' })
   assert.deepEqual(JSON.parse((await service.run('status', '--json')).out), { running: false })
 })
 
@@ -63,7 +63,7 @@ test('a hub that was killed leaves nothing that stands in the way of the next on
   const first = await service.start()
   process.kill(first.pid, 'SIGKILL')
   await until(() => !isAlive(first.pid), 'the end of the hub')
-  assert.deepEqual(await service.run('status'), { code: 3, out: `not running (a pid file was left, with ${first.pid})\n`, err: '' })
+  assert.deepEqual(await service.run('status'), { code: 3, out: `no hub runs on ${dirname(service.file('x'))} (a pid file was left, with ${first.pid})\n`, err: '' })
   const second = await service.start()
   assert.notEqual(second.pid, first.pid)
   assert.equal(JSON.parse((await service.run('status', '--json')).out).pid, second.pid)

@@ -36,11 +36,18 @@ test('npm run release makes a tarball that runs where there is neither Node nor 
   for (const name of Object.keys(devDependencies ?? {})) assert.ok(!packages.has(name), `${name} is for development`)
   assert.deepEqual([...packages].filter((name) => name.startsWith('@typescript/') || name.startsWith('@types/')), [])
 
+  // Each comes with the words of its licence, some of them in a readme.
+  for (const name of packages) assert.ok(globSync('*', { cwd: join(unpacked, 'node_modules', name) }).some((file) => /^(licen[cs]e|copying|readme)/i.test(file)), `the licence of ${name} is missing`)
+  assert.ok(files.includes('node_modules/valibot/LICENSE.md'))
+
   // By way of two links, one of them relative.
   symlinkSync(`../server/${tarball.replace('.tar.gz', '')}/bin/waystation`, join(links, 'one'))
   symlinkSync(join(links, 'one'), join(links, 'two'))
   const bin = join(unpacked, 'bin/waystation')
   assert.match(await inServer(join(links, 'two'), '--version'), /^\d+\.\d+\.\d+\n$/)
+  // Nothing else of the machine is needed.
+  const bare = run(t, '/bin/sh', [bin, '--version'], { cwd: server, env: { PATH: '' } })
+  assert.equal((await bare.exited).code, 0, bare.stderr())
   const greeting = await inServer(bin, 'start', '--addr', '127.0.0.1:0')
   const [, url, pid] = /^Waystation listens on (\S+)\n[^]*pid (\d+), log/.exec(greeting) ?? []
   t.after(() => {

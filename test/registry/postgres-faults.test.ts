@@ -12,7 +12,7 @@ import { until } from '../support/events.ts'
 import { startPostgres, WITH_PASSWORD, type TestPostgres } from '../support/postgres.ts'
 import { exact, startAndKeep, targets, URL, type Told } from './open-registry.ts'
 
-const server = await startPostgres(after)
+const server = await startPostgres(after, { deadlock_timeout: '100ms' })
 /** Milliseconds in which each call ends. */
 const IN_TIME = 5_000
 

@@ -46,6 +46,22 @@ test('a look at a node that is behind tells nothing; where the database itself h
   assert.equal(told.at(-1), 'four')
 })
 
+test('a database that has gone back is noticed though nobody asks for what is agreed; a node that was behind has caught up by then', async () => {
+  const { follower, told, reach } = await following()
+  const near = (latest: number): Promise<void> => follower.look().take('near', answer(latest, `near ${latest}`))
+  await follower.look().take('agreed', answer(5, 'five'))
+  for (const latest of [3, 4]) await near(latest)
+  await near(6)
+  for (const latest of [4, 4]) await near(latest)
+  await follower.look().take('agreed', answer(7, 'seven'))
+  for (const latest of [4, 5]) await near(latest)
+  assert.deepEqual(told, ['five', 'near 6', 'seven'])
+  reach(6)
+  await near(6)
+  assert.equal(told.at(-1), 'everything')
+  assert.equal(follower.told, 6)
+})
+
 test('a look from before everything was read is no reason to read it again, or to leave out what came since', async () => {
   const told: string[] = []
   const ask = async (): ReturnType<Cluster['ask']> => [{ affected: 0, rows: [[7, 1]] }, { affected: 0, rows: [['up to seven']] }]

@@ -119,6 +119,52 @@ test('a request is sent on to the leader, asked again where there is none, and a
   })
 })
 
+test('what answers nothing that can be understood has done nothing: it is asked once more', async (t) => {
+  const { gate, registry } = await gated(t)
+  const act = { add: () => registry.add(URL, exact('new')), remember: () => registry.remember(Buffer.alloc(64, 3), realClock.now() + 9_000, realClock.now()), remove: () => registry.remove(URL, exact('new')) }
+  for (const next of ['say nothing', 'say that there is a page'] as const) {
+    for (const [name, one] of Object.entries(act)) {
+      gate.next = next
+      assert.equal(await one(), true, `${name}: ${next}`)
+      assert.equal(gate.next, 'pass')
+    }
+    await registry.forget(Buffer.alloc(64, 3))
+  }
+})
+
+test('a password is brought to nobody who is not named', async (t) => {
+  const { open, node } = world(t)
+  const stranger = await startGate(t, node)
+  const friend = await startGate(t, node)
+  for (const other of [stranger, friend]) {
+    const gate = await startGate(t, other.url)
+    const registry = open({ nodes: [gate, ...(other === friend ? [friend] : [])].map(({ url }) => url.replace('//', '//user:secret@')) })
+    await registry.list(URL)
+    other.seen.length = 0
+    gate.next = 'send on'
+    assert.equal(await registry.add(URL, exact(other.url)), true)
+    assert.deepEqual(other.seen.map(({ authorization }) => authorization), [other === friend ? `Basic ${Buffer.from('user:secret').toString('base64')}` : undefined])
+  }
+})
+
+test('what has a number of zero or less is like anything else, and so is a time that no calendar has', async (t) => {
+  const { open, prefix } = world(t)
+  const registry = open()
+  await registry.add(URL, exact('1'))
+  await cluster.sql([`INSERT INTO ${prefix}waystation_subscriptions (id, kind, target, url) VALUES (0, 'exact', x'30', ?), (-5, 'exact', x'35', ?)`, URL, URL], [`INSERT INTO ${prefix}apikeys (id, domain, username, apikey) VALUES (-7, 'test', 'u', 'k')`])
+  const told = await startAndKeep(open())
+  assert.deepEqual(targets(told), ['0', '1', '5'])
+  const owned: string[] = []
+  await open().watchDomains(({ domains }) => void owned.push(...domains.map(([domain]) => domain)))
+  assert.deepEqual(owned, ['test'])
+  const things = await Array.fromAsync(registry.everything())
+  assert.deepEqual(things.map((one) => (one.type === 'registration' ? one.target : one.type)).sort(), ['0', '1', '5', 'key'])
+  await registry.set(URL, [exact('1')])
+  assert.deepEqual(await targetsOf(registry), ['1'])
+  assert.equal(await registry.restore([{ type: 'key', domain: 'late', username: 'u', apikey: 'late', sha256: undefined, insertedAt: Number.MAX_SAFE_INTEGER, active: true }]), 1)
+  assert.deepEqual((await registry.keysOf(['late'])).map(({ insertedAt }) => insertedAt), [0])
+})
+
 test('every question says which answer it takes: agreed for what is promised, weak for keys, near for the look for changes', async (t) => {
   const { gate, registry } = await gated(t)
   // What has made the tables.

@@ -62,6 +62,30 @@ test('what is written while it is looked is not taken for told, and those who as
   assert.equal(current(), undefined)
 })
 
+test('a look that was begun through a connection of before says nothing of the one after it', async (t) => {
+  const file = databasePath(t)
+  const other = shell(t, file)
+  other.exec('PRAGMA journal_mode = WAL; CREATE TABLE a (x INTEGER)')
+  const looks: PromiseWithResolvers<void>[] = []
+  const { current, close } = createCurrent(file, () => {
+    looks.push(Promise.withResolvers())
+    return looks.at(-1)?.promise as Promise<void>
+  })
+  t.after(close)
+  const first = current()
+  other.exec('INSERT INTO a VALUES (1)')
+  renameSync(file, `${file}.away`)
+  void current()
+  renameSync(`${file}.away`, file)
+  const second = current()
+  looks[0]?.resolve()
+  await first
+  assert.equal(current(), second, 'what was written after the first look began counts as told')
+  for (const one of looks) one.resolve()
+  await second
+  assert.equal(current(), undefined)
+})
+
 test('a file that others lock for writing is looked at all the same', async (t) => {
   const file = databasePath(t)
   const registry = openRegistry(t, file, NEVER)

@@ -51,6 +51,18 @@ test('what somebody changes of the keys with an SQL tool is told', async (t) => 
   await until(() => view.owned() === '', 'the end of all')
 })
 
+test('what has a number of zero or less is like anything else', async (t) => {
+  const { file, registry, sql } = open(t)
+  await registry.add(URL, exact('1'))
+  sql(`INSERT INTO subscriptions (id, kind, target, url) VALUES (0, 'exact', x'30', '${URL}'), (-5, 'exact', x'35', '${URL}'); INSERT INTO apikeys (id, domain, username) VALUES (-7, 'test', 'u')`)
+  assert.deepEqual(targets(await startAndKeep(openRegistry(t, file))), ['0', '1', '5'])
+  assert.deepEqual((await registry.list(URL)).map(({ target }) => target).sort(), ['0', '1', '5'])
+  const things = await Array.fromAsync(registry.everything())
+  assert.deepEqual(things.map((one) => (one.type === 'registration' ? one.target : one.type)).sort(), ['0', '1', '5', 'key'])
+  await registry.set(URL, [exact('1')])
+  assert.deepEqual((await registry.list(URL)).map(({ target }) => target), ['1'])
+})
+
 test('who has fallen behind what is kept of the changes of keys is told all domains', async (t) => {
   const { registry, sql } = open(t)
   for (const domain of ['gone', 'stays']) await registry.addKey(key(domain))

@@ -32,5 +32,5 @@ test('a password is left out of what is shown', () => {
   assert.equal(withoutPassword('rqlite://user:secret@a:1,b:2'), 'rqlite://user:***@a:1,b:2')
   assert.equal(withoutPassword('postgres://h/d?password=secret&x=1'), 'postgres://h/d?password=***&x=1')
   for (const text of ['', 'a.db', 'postgres://h/d', 'postgres://user@h/d', '/a:b@c.db']) assert.equal(withoutPassword(text), text)
-  for (const text of ['postgres://u:a:secret@h/d', 'postgres://u:a@secret@h/d']) assert.doesNotMatch(withoutPassword(text), /secret/)
+  for (const text of ['postgres://u:a:secret@h/d', 'postgres://u:1/secret@h/d', 'rqlite://u:1?secret@a:1', 'postgres://u:a@secret@h/d']) assert.doesNotMatch(withoutPassword(text), /secret/)
 })

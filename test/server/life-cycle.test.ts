@@ -134,3 +134,15 @@ test('the rates of pinghub tick from the first start, and only where pinghub is 
   await server.attach(createHttp())
   assert.equal(ticks(), 1)
 })
+
+test('a hub whose database is away when it starts says so, and is closed like any other', async () => {
+  const closed = createTcp()
+  await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
+  const { port } = closed.address() as AddressInfo
+  await new Promise((resolve) => closed.close(resolve))
+  const begin = async (): Promise<void> => {
+    await using server = createServer({ addr: '127.0.0.1:0', logLevel: 'silent', database: `postgres://127.0.0.1:${port}/none` })
+    await server.listen()
+  }
+  await assert.rejects(begin(), { name: 'WaystationError', code: 'registry_unavailable' })
+})

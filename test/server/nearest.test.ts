@@ -19,6 +19,8 @@ const cases: [word: string, found: string | undefined][] = [
   ['tlscertificate', undefined],
   ['tlsCrt', 'tlsCert'],
   ['sss', 'sse'],
+  ['maxMess', 'maxMessageBytes'],
+  ['tls', undefined],
   ['', undefined],
   ['colour', undefined],
   ['quiteSomethingElse', undefined],

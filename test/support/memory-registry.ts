@@ -5,6 +5,8 @@ import type { DomainNews, KeyRow, NewKey, Notice, Registration, Registry, Regist
 /** What registries in memory share, as others share a database. */
 export interface RegistryStore {
   readonly rows: Map<number, Registration>
+  /** The numbers of the rows, by what no two of them share. */
+  readonly ids: Map<string, number>
   readonly notices: Map<number, Notice & { lock?: string; lockedUntil?: number }>
   /** By the first 16 bytes of the signature in Base64, until when. */
   readonly signatures: Map<string, number>
@@ -17,7 +19,7 @@ export interface RegistryStore {
 }
 
 export function createRegistryStore(): RegistryStore {
-  return { rows: new Map(), notices: new Map(), signatures: new Map(), keys: new Map(), listeners: new Set(), keyListeners: new Set(), last: 0, claims: 0 }
+  return { rows: new Map(), ids: new Map(), notices: new Map(), signatures: new Map(), keys: new Map(), listeners: new Set(), keyListeners: new Set(), last: 0, claims: 0 }
 }
 
 /** A registry that keeps nothing when the process ends. */
@@ -43,12 +45,13 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
     return true
   }
 
-  function find(url: string, { kind, target }: Pick<Wanted, 'kind' | 'target'>): Registration | undefined {
-    return store.rows.values().find((row) => row.target === target && row.kind === kind && row.url === url)
+  function find(url: string, wanted: Pick<Wanted, 'kind' | 'target'>): Registration | undefined {
+    return store.rows.get(store.ids.get(identityOf(url, wanted)) ?? 0)
   }
 
   function put(registration: Registration): RegistryChange {
     store.rows.set(registration.id, registration)
+    store.ids.set(identityOf(registration.url, registration), registration.id)
     return { type: 'added', registration }
   }
 
@@ -59,12 +62,17 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
   }
 
   function drop(id: number): RegistryChange[] {
+    const row = store.rows.get(id)
+    if (row === undefined) return []
     store.notices.delete(id)
-    return store.rows.delete(id) ? [{ type: 'removed', id }] : []
+    store.rows.delete(id)
+    store.ids.delete(identityOf(row.url, row))
+    return [{ type: 'removed', id }]
   }
 
   function set(url: string, wanted: readonly Wanted[]): RegistryChange[] {
-    const gone = [...store.rows.values()].filter((row) => row.url === url && !wanted.some((one) => one.kind === row.kind && one.target === row.target))
+    const stays = new Set(wanted.map((one) => identityOf(url, one)))
+    const gone = [...store.rows.values()].filter((row) => row.url === url && !stays.has(identityOf(url, row)))
     return [...gone.flatMap((row) => drop(row.id)), ...wanted.flatMap((one) => {
       const row = find(url, one)
       if (row === undefined) return [put({ ...one, url, id: ++store.last })]
@@ -191,6 +199,10 @@ export function createMemoryRegistry(store: RegistryStore, clock: Clock): Regist
       if (ownKeys !== undefined) store.keyListeners.delete(ownKeys)
     },
   }
+}
+
+function identityOf(url: string, { kind, target }: Pick<Wanted, 'kind' | 'target'>): string {
+  return `${kind} ${url.length} ${url} ${target}`
 }
 
 function codeOf(signature: Uint8Array): string {

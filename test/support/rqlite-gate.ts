@@ -9,10 +9,11 @@ export interface RqliteGate {
   readonly seen: { readonly path: string; readonly authorization: string | undefined; readonly body: string }[]
   /**
    * What becomes of the next request that brings a write: it passes; its answer is lost on the way back; it is held on its
-   * way, and its connection ends; or the asker is sent on to the node, refused, or told that there is no leader. Or: what
+   * way, and its connection ends; or the asker is sent on to the node, refused, told that there is no leader, or something
+   * that means nothing, while nothing is done. Or: what
    * becomes of the next weak question, which gets the answer of the one before.
    */
-  next: 'repeat the answer before' | 'pass' | 'lose the answer' | 'hold' | 'send on' | 'refuse' | 'no leader'
+  next: 'repeat the answer before' | 'pass' | 'lose the answer' | 'hold' | 'send on' | 'refuse' | 'no leader' | 'say nothing' | 'say that there is a page'
   /** Lets what is held arrive. Settles when it was answered, to nobody. */
   deliver(): Promise<void>
 }
@@ -48,6 +49,8 @@ export async function startGate(t: TestContext, node: string): Promise<RqliteGat
       case 'send on': return void response.writeHead(307, { location: node + path }).end()
       case 'refuse': return void response.writeHead(401).end('Unauthorized')
       case 'no leader': return void response.writeHead(503).end('leader not found')
+      case 'say nothing': return void response.end('{}')
+      case 'say that there is a page': return void response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><p>Welcome')
       case 'hold':
         held.push(async () => void (await forward(path, body)))
         return void response.destroy()

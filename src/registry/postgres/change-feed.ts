@@ -2,7 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Registration, RegistryChange } from '../../core/registry.ts'
 import { coalesced } from './coalesced.ts'
 import type { Connections } from './connections.ts'
-import { REGISTRATION_COLUMNS, registrationOf, type RegistrationRow } from './rows.ts'
+import { UnfitError } from './reasons.ts'
+import { placeOf, REGISTRATION_COLUMNS, registrationOf, type RegistrationRow } from './rows.ts'
 
 /** Compares what the database has with what was told, and tells the difference. */
 export interface ChangeFeed {
@@ -23,16 +24,17 @@ export const TOLD_AT_ONCE = 1_000
 const COMPARED_AT_ONCE = 20_000
 
 /**
- * What was noted after a number, each with its row as it is now, in one snapshot. One row, with nothing touched,
- * when nothing was. `OFFSET` keeps the server from reading the whole table, which it takes for cheaper than a thousand rows.
+ * What was noted after a number, each with its row as it is now, in one snapshot, and in which table of which server: the
+ * numbers of another say nothing. One row, with nothing touched, when nothing was. `OFFSET` keeps the server from reading the whole table, which it takes for cheaper than a thousand rows.
  */
-const NEWS = `SELECT f.pruned, coalesce((SELECT max(seq) FROM waystation.changes), f.pruned) AS last, c.seq, c.subscription_id AS touched, ${REGISTRATION_COLUMNS}
+const NEWS = `SELECT f.pruned, ${placeOf('waystation.changes')} AS place, coalesce((SELECT max(seq) FROM waystation.changes), f.pruned) AS last, c.seq, c.subscription_id AS touched, ${REGISTRATION_COLUMNS}
   FROM waystation.feeds AS f LEFT JOIN LATERAL (SELECT seq, subscription_id FROM waystation.changes WHERE seq > $1 ORDER BY seq LIMIT ${TOLD_AT_ONCE}) AS c ON true
   LEFT JOIN LATERAL (SELECT * FROM waystation.subscriptions WHERE id = c.subscription_id OFFSET 0) AS s ON true WHERE f.name = 'subscriptions' ORDER BY c.seq`
 const PAGE = `SELECT ${REGISTRATION_COLUMNS} FROM waystation.subscriptions AS s WHERE s.id > $1 ORDER BY s.id LIMIT ${TOLD_AT_ONCE}`
 
 interface NewsRow extends Omit<RegistrationRow, 'id'> {
   readonly pruned: string
+  readonly place: string
   readonly last: string
   readonly seq: string | null
   readonly touched: string | null
@@ -44,6 +46,7 @@ export function changeFeed(connections: Connections): ChangeFeed {
   let listener: ((changes: readonly RegistryChange[]) => void) | undefined
   /** The last change that was told; `undefined` where everything is to be compared. */
   let read: number | undefined
+  let place = ''
   let pruned = 0
 
   function compare(id: number, now: Registration | undefined): RegistryChange[] {
@@ -60,15 +63,19 @@ export function changeFeed(connections: Connections): ChangeFeed {
   }
 
   async function news(after: number): Promise<readonly NewsRow[]> {
-    return connections.use(async (connection) => (await connection.query<NewsRow>(NEWS, [after])).rows)
+    return connections.use(async (connection) => {
+      const { rows } = await connection.query<NewsRow>(NEWS, [after])
+      if (rows.length === 0) throw new UnfitError("waystation.feeds has no row 'subscriptions' any more: INSERT INTO waystation.feeds (name) VALUES ('subscriptions')")
+      return rows
+    })
   }
 
   async function compareAll(): Promise<void> {
+    let doubted = false
+    doubts = () => (doubted = true)
     // What is noted while the pages are read is read once more afterwards.
     const [head] = await news(Number.MAX_SAFE_INTEGER)
     const seen = new Set<number>()
-    let doubted = false
-    doubts = () => (doubted = true)
     for (let after = Number.MIN_SAFE_INTEGER, full = true; full;) {
       const { rows } = await connections.use((connection) => connection.query<RegistrationRow>(PAGE, [after]))
       tell(rows.map(registrationOf).flatMap((one) => (seen.add(one.id), compare(one.id, one))))
@@ -85,7 +92,9 @@ export function changeFeed(connections: Connections): ChangeFeed {
       await turn()
     }
     tell(gone)
-    if (!doubted) read = Number(head?.last ?? 0)
+    if (doubted) return
+    read = Number(head?.last ?? 0)
+    place = head?.place ?? ''
   }
 
   let doubts = (): void => {}
@@ -99,7 +108,7 @@ export function changeFeed(connections: Connections): ChangeFeed {
       if (read === undefined) continue
       const last = Number(rows[0]?.last ?? 0)
       pruned = Number(rows[0]?.pruned ?? 0)
-      if (pruned > after || last < after) {
+      if (pruned > after || last < after || rows[0]?.place !== place) {
         read = undefined
         continue
       }

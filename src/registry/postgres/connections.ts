@@ -1,6 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { Client, Pool, type ClientBase, type PoolClient } from 'pg'
 import { WaystationError } from '../../core/errors.ts'
-import { isAway, isCollision, TooLateError, unavailable } from './reasons.ts'
+import { isAway, isCollision, sqlState, TooLateError, unavailable } from './reasons.ts'
 
 export type Connection = Pick<ClientBase, 'query'>
 
@@ -33,15 +34,17 @@ export interface Held {
 export const PATIENCE = 3_500
 const CONNECT_PATIENCE = 2_000
 const MOST_CONNECTIONS = 8
+/** Where the server gives no more connections: milliseconds for which it is tried again, between two tries, and for which we make do with those that we have. */
+const [CROWDED, BETWEEN_TRIES, MODEST] = [1_000, 20, 5_000]
 /** Milliseconds for which nobody tries again, once it was found away. */
 const PAUSE = 500
 const MOST_TRIES = 3
 const CHANNEL = 'waystation'
 /**
  * For a server that goes on when we are gone: no statement, no lock and no forgotten transaction holds others up. What is
- * answered must be on disk, whatever the default is.
+ * answered must be on disk, and a statement sees what was done before it, whatever the defaults are.
  */
-const SESSION = `SET statement_timeout = ${PATIENCE}; SET lock_timeout = 2000; SET idle_in_transaction_session_timeout = 10000; SET bytea_output = 'hex';
+const SESSION = `SET default_transaction_isolation = 'read committed'; SET statement_timeout = ${PATIENCE}; SET lock_timeout = 2000; SET idle_in_transaction_session_timeout = 10000; SET bytea_output = 'hex';
   SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 /** @throws {WaystationError} `config_invalid` when the url cannot be understood */
@@ -51,6 +54,7 @@ export function createConnections(url: string): Connections {
   const name = nameOf(url)
   let available = true
   let away: { readonly error: WaystationError; readonly since: number } | undefined
+  let modestUntil = 0
   let listener: Client | undefined
   const holds = new Set<Held>()
   const ours = new Set<ClientBase & { readonly processID?: number }>()
@@ -87,10 +91,16 @@ export function createConnections(url: string): Connections {
   async function connect(): Promise<PoolClient> {
     if (closed) throw closedError()
     if (away !== undefined && performance.now() - away.since < PAUSE) throw away.error
-    try {
-      return await pool.connect()
-    } catch (error) {
-      throw unreachable(error)
+    if (performance.now() > modestUntil) pool.options.max = MOST_CONNECTIONS
+    for (const end = performance.now() + CROWDED; ;) {
+      try {
+        return await pool.connect()
+      } catch (error) {
+        if (sqlState(error) !== '53300' || performance.now() > end) throw unreachable(error)
+        pool.options.max = Math.max(1, pool.totalCount)
+        modestUntil = performance.now() + MODEST
+        await pause(BETWEEN_TRIES)
+      }
     }
   }
 
@@ -190,8 +200,12 @@ export function createConnections(url: string): Connections {
 
 function poolOf(config: ConstructorParameters<typeof Pool>[0]): Pool {
   try {
+    // The pool reads the url with the first connection.
+    new Client(config)
     return new Pool(config)
-  } catch {
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException
+    if (path !== undefined) throw new WaystationError('config_invalid', `the url of the database names a file that cannot be read (${String(code)}): ${path}`)
     // The error has the url, and the url a password.
     throw new WaystationError('config_invalid', 'the url of the database must be postgres://user:password@host:port/name')
   }

@@ -22,25 +22,29 @@ export async function keyColumns(connection: Connection): Promise<KeyColumns> {
   return { isThere: there, hasHash: hash, takesHashes: hash && nullable }
 }
 
+/** What a `Date` can hold; the server's times go further. */
+export const LAST_MOMENT = 8_640_000_000_000_000
+
 export interface KeyTableRow {
   readonly id: number | string
   readonly domain: string
   readonly username: string
   readonly apikey: string | null
   readonly sha256: Buffer | null
-  readonly inserted_at: string
-  readonly active: boolean
+  readonly inserted_at: string | null
+  /** In somebody else's table it may be a number. */
+  readonly active: boolean | number | string | null
 }
 
 /**
  * Whether there is a column for the hash or not.
  *
  * A `timestamp` is what the clock on the wall of the session showed that wrote it, usually by `now()`: it is read as the
- * same wall's, in the time zone that the server gives to us as to others.
+ * same wall's, in the time zone that the server gives to us as to others. What is endless has no time.
  */
-export const SELECTED = `SELECT k.id, k.domain, k.username, k.apikey, decode(substr(to_jsonb(k) ->> 'apikey_sha256', 3), 'hex') AS sha256,
-  round(extract(epoch FROM k.insert_ts::timestamptz) * 1000)::bigint AS inserted_at, k.active FROM apikeys AS k`
+export const SELECTED = `SELECT k.id, k.domain::text AS domain, k.username::text AS username, k.apikey::text AS apikey, decode(substr(to_jsonb(k) ->> 'apikey_sha256', 3), 'hex') AS sha256,
+  CASE WHEN isfinite(k.insert_ts::timestamptz) THEN round(extract(epoch FROM k.insert_ts::timestamptz) * 1000)::bigint END AS inserted_at, k.active FROM apikeys AS k`
 
 export function keyRow({ id, domain, username, apikey, sha256, inserted_at, active }: KeyTableRow): KeyRow {
-  return { id: Number(id), domain, username, apikey: apikey ?? undefined, sha256: sha256 ?? undefined, insertedAt: Number(inserted_at), active }
+  return { id: Number(id), domain, username, apikey: apikey ?? undefined, sha256: sha256 ?? undefined, insertedAt: Math.min(Number(inserted_at ?? 0), LAST_MOMENT), active: active === true || String(active) === '1' }
 }

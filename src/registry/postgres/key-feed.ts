@@ -2,6 +2,8 @@ import type { DomainNews } from '../../core/registry.ts'
 import { coalesced } from './coalesced.ts'
 import type { Connections } from './connections.ts'
 import { KEY_TABLE } from './key-columns.ts'
+import { UnfitError } from './reasons.ts'
+import { placeOf } from './rows.ts'
 
 /** Tells which domains have a key, and whose rows have changed. */
 export interface KeyFeed {
@@ -19,6 +21,8 @@ export interface KeyFeed {
 /** What was read last: the number of the last change where they are noted, else a sum over all rows. */
 interface Mark {
   readonly table: string | undefined
+  /** Of the numbers. */
+  readonly place: string
   readonly noted: number | undefined
   readonly sum: string
 }
@@ -26,11 +30,12 @@ interface Mark {
 const ROWS_AT_ONCE = 5_000
 /** Of a whole row, whatever columns it has. */
 const ROW_HASH = 'hashtextextended(k::text, 0)'
-const HEAD = `SELECT f.pruned, coalesce((SELECT max(seq) FROM waystation.key_changes), f.pruned) AS last, ${KEY_TABLE} FROM waystation.feeds AS f WHERE f.name = 'apikeys'`
-const NEWS = `SELECT c.seq, c.domain, EXISTS (SELECT FROM apikeys AS k WHERE k.domain = c.domain OFFSET 0) AS there
+const HEAD = `SELECT f.pruned, coalesce((SELECT max(seq) FROM waystation.key_changes), f.pruned) AS last, ${placeOf('waystation.key_changes')} AS place, ${KEY_TABLE} FROM waystation.feeds AS f WHERE f.name = 'apikeys'`
+const NEWS = `SELECT c.seq, c.domain, EXISTS (SELECT FROM apikeys AS k WHERE k.domain::text = c.domain OFFSET 0) AS there
   FROM (SELECT seq, domain FROM waystation.key_changes WHERE seq > $1 ORDER BY seq LIMIT ${ROWS_AT_ONCE}) AS c ORDER BY c.seq`
 const SUM = `SELECT count(*) || ' ' || coalesce(sum(${ROW_HASH}::numeric), 0) AS sum FROM apikeys AS k`
-const PAGE = `SELECT k.id, k.domain, ${ROW_HASH} AS hash FROM apikeys AS k WHERE k.id > $1::bigint ORDER BY k.id LIMIT ${ROWS_AT_ONCE}`
+/** By domain: the numbers of somebody else's table may be none. As text: of another type it may be filled up with spaces. */
+const PAGE = `SELECT k.domain::text AS domain, ${ROW_HASH} AS hash FROM apikeys AS k WHERE $1::text IS NULL OR k.domain::text > $1 ORDER BY k.domain::text LIMIT ${ROWS_AT_ONCE}`
 
 /** @param prepare makes the table what it should be, as far as it may */
 export function keyFeed(connections: Connections, prepare: () => Promise<void>): KeyFeed {
@@ -43,22 +48,23 @@ export function keyFeed(connections: Connections, prepare: () => Promise<void>):
 
   async function head(): Promise<Mark> {
     return connections.use(async (connection) => {
-      const [row] = (await connection.query<{ pruned: string; last: string; table: number | null; triggers: boolean }>(HEAD)).rows
-      const { pruned, last, table, triggers } = row as NonNullable<typeof row>
+      const [row] = (await connection.query<{ pruned: string; last: string; place: string; table: number | null; triggers: boolean }>(HEAD)).rows
+      if (row === undefined) throw new UnfitError("waystation.feeds has no row 'apikeys' any more: INSERT INTO waystation.feeds (name) VALUES ('apikeys')")
+      const { pruned, last, table, triggers } = row
       place = { read: Number(last), pruned: Number(pruned) }
-      if (table === null) return { table: undefined, noted: undefined, sum: '' }
-      if (triggers) return { table: String(table), noted: Number(last), sum: '' }
-      return { table: String(table), noted: undefined, sum: (await connection.query<{ sum: string }>(SUM)).rows[0]?.sum ?? '' }
+      if (table === null) return { table: undefined, place: row.place, noted: undefined, sum: '' }
+      if (triggers) return { table: String(table), place: row.place, noted: Number(last), sum: '' }
+      return { table: String(table), place: row.place, noted: undefined, sum: (await connection.query<{ sum: string }>(SUM)).rows[0]?.sum ?? '' }
     })
   }
 
   async function readAll(): Promise<Map<string, string>> {
     const all = new Map<string, string>()
-    for (let after = Number.MIN_SAFE_INTEGER, full = true; full;) {
-      const page = (await connections.use((connection) => connection.query<{ id: string | number; domain: string; hash: string }>(PAGE, [after]))).rows
+    for (let after: string | null = null, full = true; full;) {
+      const page: { domain: string; hash: string }[] = (await connections.use((connection) => connection.query(PAGE, [after]))).rows
       for (const { domain, hash } of page) all.set(domain, hash)
       full = page.length === ROWS_AT_ONCE
-      after = Number(page.at(-1)?.id ?? after)
+      after = page.at(-1)?.domain ?? after
     }
     return all
   }
@@ -100,7 +106,7 @@ export function keyFeed(connections: Connections, prepare: () => Promise<void>):
       const before: Mark = mark
       const now = await head()
       if (mark === undefined) continue
-      const isAnother = now.table !== before.table || (now.noted === undefined) !== (before.noted === undefined)
+      const isAnother = now.table !== before.table || now.place !== before.place || (now.noted === undefined) !== (before.noted === undefined)
       if (isAnother || (before.noted !== undefined && (place.pruned > before.noted || (now.noted as number) < before.noted))) {
         mark = undefined
         continue

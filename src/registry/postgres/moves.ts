@@ -23,7 +23,7 @@ const SIGNATURES = `SELECT code, expires_at FROM waystation.signatures WHERE cod
 
 /** Page by page, each a step that is given the connection of the one transaction. Registrations come before their notices. */
 async function* pages(step: <T>(act: (connection: Connection) => Promise<T>) => Promise<T>, now: number): AsyncGenerator<Stored[]> {
-  for (let after = 0, full = true; full;) {
+  for (let after = Number.MIN_SAFE_INTEGER, full = true; full;) {
     const { rows } = await step((connection) => connection.query<RegistrationRow>(REGISTRATIONS, [after]))
     yield rows.map((row) => {
       const { url, kind, target, recovery } = registrationOf(row)
@@ -32,7 +32,7 @@ async function* pages(step: <T>(act: (connection: Connection) => Promise<T>) => 
     full = rows.length === THINGS_AT_ONCE
     after = Number(rows.at(-1)?.id ?? after)
   }
-  for (let after = 0, full = true; full;) {
+  for (let after = Number.MIN_SAFE_INTEGER, full = true; full;) {
     const { rows } = await step((connection) => connection.query<NoticeRow>(NOTICES, [after]))
     yield rows.map((row) => {
       const { url, kind, target } = registrationOf(row)
@@ -42,7 +42,7 @@ async function* pages(step: <T>(act: (connection: Connection) => Promise<T>) => 
     after = Number(rows.at(-1)?.id ?? after)
   }
   const { isThere } = await step(keyColumns)
-  for (let after = 0, full = isThere; full;) {
+  for (let after = Number.MIN_SAFE_INTEGER, full = isThere; full;) {
     const keys = await step((connection) => keysAfter(connection, after, THINGS_AT_ONCE))
     yield keys.map(({ domain, username, apikey, sha256, insertedAt, active }) => ({ type: 'key', domain, username, apikey, sha256, insertedAt, active }))
     full = keys.length === THINGS_AT_ONCE

@@ -36,6 +36,7 @@ const REASONS: Readonly<Record<string, string>> = {
   '57P02': 'it has crashed and is starting again',
   '57P03': 'it is starting or shutting down',
   '22001': 'a value is longer than its column',
+  '23502': 'a column must have a value, and the table has none of itself',
   '22021': 'a value has a sign that the encoding of the database does not have',
   '22P05': 'a value has a sign that the encoding of the database does not have',
 }

@@ -14,6 +14,14 @@ export interface RegistrationRow {
 
 export const REGISTRATION_COLUMNS = 's.id, s.kind, s.target, s.url, s.recovery'
 
+/**
+ * Which table a name means, of which server, in SQL: another after it was made anew, and after a server has started again
+ * or a standby has taken its place, which may lack the last that was committed.
+ */
+export function placeOf(table: string): string {
+  return `'${table}'::regclass::oid || ' ' || extract(epoch FROM pg_postmaster_start_time())`
+}
+
 export function registrationOf({ id, kind, target, url, recovery }: RegistrationRow): Registration {
   return { id: Number(id), kind, target: topicFromBytes(target), url: unstored(url), recovery: recovery === null ? undefined : unstored(recovery) }
 }

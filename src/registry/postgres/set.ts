@@ -26,7 +26,7 @@ const apart = oneByOne(apply)
 
 /** False when the url has too many for one step; nothing is done then. */
 const setSmall = oneByOne(async (connection: Connection, { url, wanted, now }: Small): Promise<boolean> => {
-  const there = await page(connection, url, 0)
+  const there = await page(connection, url, Number.MIN_SAFE_INTEGER)
   if (there.length === PIECE) return false
   const comparison = compare(wanted)
   comparison.with(there)
@@ -43,7 +43,7 @@ async function setLong({ connections, writing, ready }: SetParts, { url, wanted,
   await ready()
   // What others add from here on counts as later than this set.
   const newest = await connections.use(async (connection) => Number((await connection.query<{ last: string | null }>('SELECT max(id) AS last FROM waystation.subscriptions')).rows[0]?.last ?? 0))
-  for (let after = 0; after < newest;) {
+  for (let after = Number.MIN_SAFE_INTEGER; after < newest;) {
     const there = await connections.use((connection) => page(connection, url, after))
     comparison.with(there.filter(({ id }) => id <= newest))
     after = there.length < PIECE ? newest : (there.at(-1)?.id ?? newest)

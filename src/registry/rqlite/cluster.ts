@@ -69,6 +69,7 @@ const BETWEEN_ROUNDS = 50
 /** Milliseconds for which nobody waits again when nothing was answered. */
 const KNOWN_AWAY = 1_000
 const MOST_REDIRECTS = 3
+const NO_ANSWER = 'what answers there is no rqlite, or it answers less than it was asked'
 /** Signs of what a node said that stand in an error. */
 const QUOTED = 200
 
@@ -93,7 +94,7 @@ export function createCluster(urls: readonly string[], patience: number): Cluste
       const at = preferred
       const node = nodes[at] as Node
       try {
-        const results = await post(node, PATHS[level], body, Math.min(ONE_NODE, deadline - performance.now()))
+        const results = await post(node, PATHS[level], body, statements.length, Math.min(ONE_NODE, deadline - performance.now()))
         away = undefined
         return results
       } catch (error) {
@@ -118,15 +119,15 @@ export function createCluster(urls: readonly string[], patience: number): Cluste
     return wrapped
   }
 
-  async function post(node: Node, path: string, body: string, ms: number): Promise<readonly Result[]> {
+  async function post(node: Node, path: string, body: string, count: number, ms: number): Promise<readonly Result[]> {
     const signal = AbortSignal.timeout(Math.max(1, Math.ceil(ms)))
     // What a node passes on to the leader must not wait longer than we do.
     const timed = `${path}&timeout=${Math.max(1, Math.floor(ms * 0.9))}ms`
     for (let at = node, redirects = 0; ; redirects++) {
       const { statusCode, headers, body: answer } = await agent.request({ origin: at.origin, path: timed, method: 'POST', headers: at.headers, body, signal })
       const text = await answer.text()
-      const next = [301, 302, 307, 308].includes(statusCode) && redirects < MOST_REDIRECTS ? redirected(at, headers['location']) : undefined
-      if (next === undefined) return read(statusCode, text)
+      const next = [301, 302, 307, 308].includes(statusCode) && redirects < MOST_REDIRECTS ? redirected(nodes, at, headers['location']) : undefined
+      if (next === undefined) return read(statusCode, text, count)
       at = next
     }
   }
@@ -142,15 +143,31 @@ export function createCluster(urls: readonly string[], patience: number): Cluste
   }
 }
 
-function read(status: number, text: string): readonly Result[] {
+function read(status: number, text: string, count: number): readonly Result[] {
   if (status === 401 || status === 403) throw new RefusedError('it refuses the user name and password of the url, or they may not do this')
   if (status !== 200) throw new NodeError(`status ${status}: ${text.trim().slice(0, QUOTED)}`)
-  const { results = [], error } = JSON.parse(text) as { results?: readonly RawResult[]; error?: string }
+  const { results, error } = answerOf(text)
   if (error !== undefined) throw new NodeError(error.slice(0, QUOTED))
-  return results.map((one, at) => {
+  const all = results.map((one, at) => {
     if (one.error !== undefined) throw new StatementError(one.error, at)
     return { affected: one.rows_affected ?? 0, rows: one.values ?? [] }
   })
+  // What says nothing of a statement must not be taken for one that changed nothing.
+  if (all.length !== count) throw new NodeError(NO_ANSWER)
+  return all
+}
+
+/** Something else may listen there, or stand in between. */
+function answerOf(text: string): { readonly results: readonly RawResult[]; readonly error?: string } {
+  let answer: unknown
+  try {
+    answer = JSON.parse(text)
+  } catch {
+    throw new NodeError(NO_ANSWER)
+  }
+  const { results = [], error } = (typeof answer === 'object' && answer !== null ? answer : {}) as { results?: unknown; error?: unknown }
+  if (!Array.isArray(results) || results.some((one) => typeof one !== 'object' || one === null)) throw new NodeError(NO_ANSWER)
+  return { results: results as readonly RawResult[], ...(error === undefined ? {} : { error: String(error) }) }
 }
 
 interface RawResult {

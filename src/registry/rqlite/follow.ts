@@ -30,6 +30,9 @@ export interface Follower {
   look(): Look
 }
 
+/** Looks in a row at nodes that are behind, after which it is asked whether it is the database itself: it may have been put back. */
+const MOST_BEHIND = 3
+
 const NOTHING: Look = { statements: [], take: async () => {} }
 
 /** @param ready settles when the tables are there */
@@ -39,6 +42,7 @@ export function follow(cluster: Cluster, source: Source, ready: () => Promise<vo
   /** The last change that was told; `undefined` when everything is to be read. */
   let told: number | undefined
   let listening = false
+  let behind = 0
   let before: Promise<void> = Promise.resolve()
 
   /** One after the other, whatever became of the one before. */
@@ -55,7 +59,8 @@ export function follow(cluster: Cluster, source: Source, ready: () => Promise<vo
   async function take(from: number | undefined, level: Level, [heads, touched]: readonly (readonly Row[])[]): Promise<void> {
     const latest = Number(heads?.[0]?.[0])
     // A node may be behind what was told. The database itself may not: then it is another one.
-    if (level === 'near' && from !== undefined && latest < from) return
+    if (level === 'near' && from !== undefined && latest < from) return ++behind < MOST_BEHIND ? undefined : agree()
+    behind = 0
     if (told === undefined || (from !== undefined && latest < from)) return everything()
     if (latest <= told) return
     if (from === undefined) return catchUp(latest)
@@ -69,7 +74,10 @@ export function follow(cluster: Cluster, source: Source, ready: () => Promise<vo
 
   /** Agreed: what is read must hold all that the look has seen. */
   async function catchUp(latest: number): Promise<void> {
-    if (told !== undefined && told >= latest) return
+    if (told === undefined || told < latest) await agree()
+  }
+
+  async function agree(): Promise<void> {
     const from = told
     const results = await cluster.ask('agreed', statements())
     await take(from, 'agreed', results.map((one) => one.rows))

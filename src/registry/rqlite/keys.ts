@@ -68,9 +68,10 @@ export function keyOf([id, domain, username, apikey, sha256, insertedAt, active]
   }
 }
 
-/** As SQLite writes a time, with milliseconds, of UTC. */
+/** As SQLite writes a time, with milliseconds, of UTC. A time that no calendar has is the first, as on SQLite. */
 function timestampOf(ms: number): string {
-  return new Date(ms).toISOString().replace('T', ' ').replace('Z', '')
+  const date = new Date(ms)
+  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString().replace('T', ' ').replace('Z', '')
 }
 
 function timeOf(text: string): number {
@@ -88,7 +89,7 @@ export function domainSource(cluster: Cluster, { apikeys, keyChanges }: Tables, 
     },
     async readAll() {
       const domains: (readonly [string, boolean])[] = []
-      for (let [after, n] = [0, DOMAINS]; n === DOMAINS;) {
+      for (let [after, n] = [Number.MIN_SAFE_INTEGER, DOMAINS]; n === DOMAINS;) {
         const [page] = await cluster.ask('agreed', [[`SELECT id, domain FROM ${apikeys} WHERE id > ? ORDER BY id LIMIT ?`, after, DOMAINS]])
         for (const [, domain] of page?.rows ?? []) domains.push([String(domain), true])
         n = page?.rows.length ?? 0

@@ -43,7 +43,7 @@ function kindsOf(t: Tables, now: number): Kind[] {
   return [
     {
       sql: pageOf(REGISTRATION, `SELECT ${REGISTRATION} FROM ${t.subscriptions} WHERE id > ? ORDER BY id LIMIT ${PIECE}`, 'id', 'length(target) + length(url)'),
-      first: 0,
+      first: Number.MIN_SAFE_INTEGER,
       place: ([id]) => Number(id),
       stored(row) {
         const { id: _, ...registration } = registrationOf(row)
@@ -53,7 +53,7 @@ function kindsOf(t: Tables, now: number): Kind[] {
     {
       sql: pageOf(columns, `SELECT s.id, s.kind, s.target, s.url, m.topic, m.attempts, m.due_at FROM ${t.missed} AS m JOIN ${t.subscriptions} AS s ON s.id = m.subscription_id
         WHERE m.subscription_id > ? ORDER BY s.id LIMIT ${PIECE}`, 'id', 'length(target) + length(url) + length(topic)'),
-      first: 0,
+      first: Number.MIN_SAFE_INTEGER,
       place: ([id]) => Number(id),
       stored([, kind, target, url, topic, attempts, dueAt]) {
         const what = { kind: kind === 'glob' ? 'glob' : 'exact', target: topicFromBytes(bytesOf(target)) } as const
@@ -62,7 +62,7 @@ function kindsOf(t: Tables, now: number): Kind[] {
     },
     {
       sql: pageOf(KEY_NAMES, `${keysPast(t.apikeys)} LIMIT ${PIECE}`, 'id', '0'),
-      first: 0,
+      first: Number.MIN_SAFE_INTEGER,
       place: ([id]) => Number(id),
       stored(row) {
         const { id: _, ...key } = keyOf(row)
@@ -71,7 +71,7 @@ function kindsOf(t: Tables, now: number): Kind[] {
     },
     {
       sql: pageOf('only, secret', `SELECT only, secret FROM ${t.hubSecret} WHERE only > ?`, 'only', '0'),
-      first: 0,
+      first: Number.MIN_SAFE_INTEGER,
       place: ([only]) => Number(only),
       stored: ([, secret]) => ({ type: 'hubSecret', secret: bytesOf(secret) }),
     },

@@ -9,7 +9,7 @@ import type { Subscriptions } from './subscriptions.ts'
 export async function listOf(lane: Lane, calls: Subscriptions, url: string): Promise<Registration[]> {
   const all: Registration[] = []
   for (let isLast = false; !isLast;) {
-    const page = await lane.perform(calls.page(all.at(-1)?.id ?? 0, url))
+    const page = await lane.perform(calls.page(all.at(-1)?.id ?? Number.MIN_SAFE_INTEGER, url))
     for (const one of page.registrations) all.push(one)
     isLast = page.isLast
   }
@@ -30,7 +30,7 @@ export async function setTo(lane: Lane, calls: Subscriptions, url: string, wante
   const newest = await lane.perform(calls.newest(url))
   for (const piece of pieces) await lane.perform(calls.put(url, piece, now))
   const stays = new Set(wanted.map(keyOf))
-  for (let [after, isLast] = [0, false]; !isLast;) {
+  for (let [after, isLast] = [Number.MIN_SAFE_INTEGER, false]; !isLast;) {
     const page = await lane.perform(calls.page(after, url))
     const gone = page.registrations.filter((one) => one.id <= newest && !stays.has(keyOf(one)))
     if (gone.length > 0) await lane.perform(calls.removeAll(url, gone.map((one) => one.id)))

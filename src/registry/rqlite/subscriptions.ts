@@ -94,7 +94,7 @@ export function registrationSource(cluster: Cluster, { subscriptions, changes }:
   async function numbers(): Promise<Float64Array<ArrayBuffer>> {
     const all: number[] = []
     for (let n = NUMBERS; n === NUMBERS;) {
-      const [page] = await cluster.ask('agreed', [[`SELECT id FROM ${subscriptions} WHERE id > ? ORDER BY id LIMIT ?`, all.at(-1) ?? 0, NUMBERS]])
+      const [page] = await cluster.ask('agreed', [[`SELECT id FROM ${subscriptions} WHERE id > ? ORDER BY id LIMIT ?`, all.at(-1) ?? Number.MIN_SAFE_INTEGER, NUMBERS]])
       n = page?.rows.length ?? 0
       for (const row of page?.rows ?? []) all.push(Number(row[0]))
     }
@@ -110,7 +110,7 @@ export function registrationSource(cluster: Cluster, { subscriptions, changes }:
     async readAll() {
       await compared.tell({ all: await numbers() }, told)
       const inner = `SELECT ${REGISTRATION} FROM ${subscriptions} WHERE id > ? ORDER BY id LIMIT ${PIECE}`
-      for (let after = 0, isLast = false; !isLast;) {
+      for (let after = Number.MIN_SAFE_INTEGER, isLast = false; !isLast;) {
         const [page] = await cluster.ask('agreed', [[pageOf(REGISTRATION, inner, 'id', SIZE), after]])
         const rows = page?.rows ?? []
         await tell(rows.map((row) => [...row.slice(0, 5), row[0]]))

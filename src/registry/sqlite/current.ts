@@ -51,11 +51,6 @@ export function createCurrent(file: string, look: () => Promise<void>): Current 
     if (last?.isOpen === true) last.close()
   }
 
-  async function ask(now: unknown): Promise<void> {
-    await look()
-    // Of before the look: what was written meanwhile may not have been told.
-    if (asked?.state === now) told = now
-  }
 
   return {
     current() {
@@ -65,14 +60,16 @@ export function createCurrent(file: string, look: () => Promise<void>): Current 
       const now = state()
       if (now !== UNKNOWN && now === told) return undefined
       if (now !== UNKNOWN && asked !== undefined && asked.state === now) return asked.done
-      const done = ask(now)
+      const done = look()
       asked = { state: now, done }
-      void done.then(over, over)
+      // Before whoever waits for it goes on. The state is of before the look: what was written meanwhile may not have been told.
+      const isLast = (): boolean => asked?.done === done
+      void done.then(() => {
+        if (isLast()) [told, asked] = [now, undefined]
+      }, () => {
+        if (isLast()) asked = undefined
+      })
       return done
-
-      function over(): void {
-        if (asked?.done === done) asked = undefined
-      }
     },
     close() {
       closed = true

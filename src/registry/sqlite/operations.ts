@@ -84,7 +84,7 @@ export function operations(database: DatabaseSync, signatures: Signatures): Oper
 
   function* list(url: string): Generator<Next, Answer> {
     const parts: Uint8Array<ArrayBuffer>[] = []
-    for (let after = 0; ;) {
+    for (let after = Number.MIN_SAFE_INTEGER; ;) {
       yield 'read'
       const rows = packer()
       for (const row of sql(`SELECT ${REGISTRATION_COLUMNS} FROM subscriptions AS s WHERE s.url = ? AND s.id > ? ORDER BY s.id LIMIT ?`).iterate(url, after, PIECE)) {

@@ -52,7 +52,7 @@ export function setInPieces(database: DatabaseSync): SetInPieces {
       }
       yield 'read'
     }
-    for (let after = 0; after < newest;) {
+    for (let after = Number.MIN_SAFE_INTEGER; after < newest;) {
       const ids = idsAfter.all(url, after, PIECE).map((row) => Number(row['id']))
       gone.push(...ids.filter((id) => id <= newest && !stays.has(id)))
       after = ids.length < PIECE ? newest : (ids.at(-1) as number)

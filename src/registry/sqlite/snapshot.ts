@@ -50,14 +50,14 @@ function* piecesOf(database: DatabaseSync, signatures: Signatures, now: number):
   const { sql } = statements(database)
   const { keysAfter } = keyOperations(database)
   yield sql('SELECT secret FROM hub_secret').all().map((row) => ({ type: 'hubSecret', secret: row['secret'] as Uint8Array }))
-  for (let after = 0, rows; (rows = sql(`SELECT ${REGISTRATION_COLUMNS} FROM subscriptions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?`).all(after, PIECE)).length > 0;) {
+  for (let after = Number.MIN_SAFE_INTEGER, rows; (rows = sql(`SELECT ${REGISTRATION_COLUMNS} FROM subscriptions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?`).all(after, PIECE)).length > 0;) {
     after = Number(rows.at(-1)?.['id'])
     yield rows.map((row) => {
       const { id: _, ...registration } = registrationOf(packedFields(row))
       return { type: 'registration', ...registration }
     })
   }
-  for (let after = 0, rows; (rows = sql(`SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts, m.due_at FROM missed AS m JOIN subscriptions AS s ON s.id = m.subscription_id
+  for (let after = Number.MIN_SAFE_INTEGER, rows; (rows = sql(`SELECT ${REGISTRATION_COLUMNS}, m.topic, m.attempts, m.due_at FROM missed AS m JOIN subscriptions AS s ON s.id = m.subscription_id
     WHERE m.subscription_id > ? ORDER BY m.subscription_id LIMIT ?`).all(after, PIECE)).length > 0;) {
     after = Number(rows.at(-1)?.['id'])
     yield rows.map((row) => {
@@ -65,7 +65,7 @@ function* piecesOf(database: DatabaseSync, signatures: Signatures, now: number):
       return { type: 'notice', url, kind, target, topic: topicFromBytes(row['topic'] as Uint8Array), attempts: Number(row['attempts']), dueAt: Number(row['due_at']) }
     })
   }
-  for (let after = 0, rows; (rows = keysAfter(after, PIECE)).length > 0;) {
+  for (let after = Number.MIN_SAFE_INTEGER, rows; (rows = keysAfter(after, PIECE)).length > 0;) {
     after = rows.at(-1)?.id ?? after
     yield rows.map((row) => {
       const { id: _, ...key } = row

@@ -274,7 +274,7 @@ function contract(name: string, change: Change): void {
       return { ...registry, ...change(registry, store, parts) }
     }
     return { registry: another(), another }
-  }, { patience: 500 })
+  }, { patience: 100 })
 }
 
 contract('sound', () => ({}))
