@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { WaystationError } from '../core/errors.ts'
@@ -110,6 +110,16 @@ export function readPid(file: string): number | undefined {
   } catch {
     return undefined
   }
+}
+
+/**
+ * Whether a process belongs to the user that a file belongs to: who answers on a socket may name any process, and root may
+ * end any. Without /proc nobody can say, and it is so.
+ */
+export function haveOneOwner(pid: number, file: string): boolean {
+  const process = statSync(`/proc/${pid}`, { throwIfNoEntry: false })
+  const owner = lstatSync(file, { throwIfNoEntry: false })
+  return process === undefined || owner === undefined || process.uid === owner.uid
 }
 
 /** Within which our process ids count. */

@@ -117,7 +117,7 @@ async function list(table: KeyTable, own: Readonly<Record<string, string | true>
 }
 
 async function* pages(table: KeyTable): AsyncGenerator<readonly KeyRow[]> {
-  for (let after = 0, page; (page = await table.keysAfter(after, PAGE)).length > 0;) {
+  for (let after = Number.MIN_SAFE_INTEGER, page; (page = await table.keysAfter(after, PAGE)).length > 0;) {
     yield page
     after = (page.at(-1) as KeyRow).id
   }

@@ -1,9 +1,11 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WaystationError } from '../core/errors.ts'
+import { CONTROL_FILE } from '../server/control-messages.ts'
 import { readValue } from '../server/option-values.ts'
 import { OPTIONS } from '../server/options.ts'
 import type { Command, Io } from './command.ts'
-import { findHub, isAlive, pidSpace } from './find-hub.ts'
+import { findHub, haveOneOwner, isAlive, pidSpace } from './find-hub.ts'
 import { parseFlags } from './flags.ts'
 import { FIND_FLAGS, findPlaces } from './places.ts'
 
@@ -39,6 +41,10 @@ export const stop: Command = {
     const pid = found.state === 'running' ? found.status.pid : found.pid
     if (pid === undefined) {
       io.err.write('waystation stop: a hub is there that does not answer, and it cannot be told which process that is\n')
+      return 1
+    }
+    if (found.state === 'running' && !haveOneOwner(pid, join(places.folder, CONTROL_FILE))) {
+      io.err.write(`waystation stop: who answers on ${places.folder} says that it is pid ${pid}, which is another user's process; nothing was ended\n`)
       return 1
     }
     // To be told twice means to end at once.

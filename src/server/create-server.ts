@@ -158,8 +158,14 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     await lonelyps?.started()
     for (const transport of transports) await transport.start(hub)
     if (options.pinghub) stats.start()
+    let isUp = true
     const again = (): void => {
       log.sweep()
+      if (registry !== undefined && registry.available !== isUp) {
+        isUp = registry.available
+        if (isUp) logger.info('the registry is back')
+        else logger.warn('the registry is unavailable: those who are known get their messages, and what needs the database is refused')
+      }
       sweep = clock.after(1_000, again)
     }
     again()

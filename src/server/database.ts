@@ -21,6 +21,8 @@ const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i
  */
 export function readDatabase(text: string): Database | string {
   const scheme = SCHEME.exec(text)?.[1]?.toLowerCase()
+  // A path, or one slash too few.
+  if (scheme === undefined && /^(?:postgres|postgresql|rqlite|rqlites):/i.test(text)) return 'must have two slashes: postgres://… or rqlite://…'
   switch (scheme) {
     case undefined: return { kind: 'sqlite', file: text }
     case 'postgres':

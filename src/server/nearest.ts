@@ -1,9 +1,9 @@
 /** The known word that is most like this one, when one is alike enough to be meant. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const wanted = word.toLowerCase()
-  // Whoever has typed the first half of a word means it.
-  const begun = known.filter((candidate) => wanted.length > 2 && 2 * wanted.length >= candidate.length && candidate.toLowerCase().startsWith(wanted))
-  if (begun.length === 1) return begun[0]
+  // Whoever has typed the first half of a word means it, where no other word begins so.
+  const [begun, ...more] = known.filter((candidate) => wanted !== '' && candidate.toLowerCase().startsWith(wanted))
+  if (begun !== undefined && more.length === 0 && 2 * wanted.length >= begun.length) return begun
   let best: string | undefined
   let least = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { rmSync, writeFileSync } from 'node:fs'
+import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { isAlive } from '../../src/cli/find-hub.ts'
+import { haveOneOwner, isAlive } from '../../src/cli/find-hub.ts'
 import { openControlSocket } from '../../src/server/control-socket.ts'
+import { temporaryFolder } from '../support/certificates.ts'
 import { until } from '../support/events.ts'
 import { run } from '../support/process.ts'
 import { handshake, raw } from '../support/raw.ts'
@@ -63,4 +65,24 @@ test('the hub is found by the data folder of the configuration, of which nothing
   const { code, out } = await service.run('status', '--json')
   assert.deepEqual([code, JSON.parse(out).pid], [0, pid])
   assert.equal((await service.run('status', '--data-dir', 'elsewhere')).code, 3)
+})
+
+test('a socket that belongs to another user than the process that it names is not believed', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'theirs')
+  writeFileSync(file, '')
+  assert.equal(haveOneOwner(process.pid, file), true)
+  // Root gives the file away; anybody else names the first process, which is root's.
+  if (process.getuid?.() === 0) chownSync(file, 65_534, 65_534)
+  assert.equal(haveOneOwner(process.getuid?.() === 0 ? process.pid : 1, file), false)
+  assert.equal(haveOneOwner(process.pid, join(folder, 'none')), true)
+  if (process.getuid?.() !== 0) return
+  const service = createService(t)
+  const { pid } = await service.start()
+  chownSync(service.file('waystation.sock'), 65_534, 65_534)
+  const refused = await service.run('stop')
+  assert.deepEqual([refused.code, refused.out], [1, ''])
+  assert.match(refused.err, /another user's process; nothing was ended/)
+  assert.equal(isAlive(pid), true)
+  chownSync(service.file('waystation.sock'), 0, 0)
 })

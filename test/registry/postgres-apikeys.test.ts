@@ -87,6 +87,9 @@ for (const who of ['its owner', 'somebody who may only read it'] as const) {
     await until(() => view.owned.size === 0, 'the end of all', SOON)
     await owner.query(INSERT)
     await until(() => view.owned.has('test'), 'the first again', SOON)
+    view.told.length = 0
+    await owner.query("SET session_replication_role = replica; UPDATE apikeys SET active = false; RESET session_replication_role")
+    await until(() => view.told.includes('test'), 'what comes by replication', SOON)
     await owner.query(`DROP TABLE apikeys; DROP SEQUENCE apikeys_id_seq; ${ORIGINAL} ${who === 'its owner' ? '' : 'GRANT SELECT ON apikeys TO PUBLIC;'} INSERT INTO apikeys (domain, username, apikey) VALUES ('other', 'u', 'a')`)
     await until(() => view.owned.has('other') && !view.owned.has('test'), 'another table of that name', SOON)
   })

@@ -297,3 +297,12 @@ test('a node that is no url, no node, and a prefix of other signs are refused wi
   for (const nodes of [[], ['user:secret@host'], ['http://a', 'secret']]) assert.throws(() => createRqliteRegistry({ nodes, clock: realClock }), (error) => error instanceof RangeError && !error.message.includes('secret'))
   assert.throws(() => createRqliteRegistry({ nodes: ['http://a'], clock: realClock, prefix: 'a; --' }), RangeError)
 })
+
+test('where a table of keys is there that is not ours, whoever asks for anything is told so', async (t) => {
+  const { open, prefix } = world(t)
+  await cluster.sql([`CREATE TABLE ${prefix}apikeys (mine TEXT)`])
+  const registry = open()
+  for (const asked of [() => registry.start(() => {}), () => registry.watchDomains(() => {}), () => registry.keysOf(['acme']), () => registry.add(URL, exact('a'))]) {
+    await assert.rejects(asked(), unavailable(/apikeys already exists/))
+  }
+})

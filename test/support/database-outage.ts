@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
 import { WebSocket } from 'ws'
+import { createLogger } from '../../src/server/log.ts'
 import { until } from './events.ts'
 import { hashed, openDatabase } from './keys.ts'
 import { createClient, openReceiver } from './lonelyps.ts'
@@ -22,7 +23,9 @@ const KEY = 'outage-key'
  * @returns figures for the reader
  */
 export async function surviveOutage(t: TestContext, { database, stop, start }: Outage): Promise<string> {
-  const hub = await startServer(t, { database, toBroadcastersAuth: 'none', allowPrivate: true, keyCacheTime: 0 })
+  const lines: string[] = []
+  const logger = createLogger('info', { write: (line) => void lines.push(line) })
+  const hub = await startServer(t, { database, toBroadcastersAuth: 'none', allowPrivate: true, keyCacheTime: 0 }, { logger })
   const client = createClient(hub.port)
   const receiver = await openReceiver(t)
   const admin = openDatabase(t, hub.options)
@@ -67,6 +70,7 @@ export async function surviveOutage(t: TestContext, { database, stop, start }: O
   await assert.rejects(opened(`${hub.ws}/ws/pub/${KEY}/acme/other`), /503/)
   assert.equal(publisher.readyState, publisher.OPEN)
 
+  await until(() => lines.some((line) => line.includes('the registry is unavailable')), 'the log to say so')
   await start()
   const before = next
   await until(() => [...answers].some(([topic, status]) => status === 200 && Number(topic.slice(6)) > before), 'registrations to go on', 60_000)
@@ -74,6 +78,7 @@ export async function surviveOutage(t: TestContext, { database, stop, start }: O
   await storm
   await until(async () => (await get('/_/readyz'))[0] === 200, 'readiness to come back')
   assert.match((await get('/_/metrics'))[1], /^waystation_registry_up 1$/m)
+  await until(() => lines.some((line) => line.includes('the registry is back')), 'the log to say so')
   const kept = new Set((await admin.list(receiver.url('/storm'))).map(({ target }) => String(target)))
   const lost = [...answers].filter(([topic, status]) => status === 200 && !kept.has(topic))
   assert.deepEqual(lost, [], 'what was answered with 200 is not there')

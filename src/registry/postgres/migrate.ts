@@ -1,6 +1,6 @@
 import type { Connection } from './connections.ts'
 import { sqlState, UnfitError } from './reasons.ts'
-import { APIKEYS_HASHES, APIKEYS_TABLE, APIKEYS_TRIGGERS, MIGRATIONS } from './schema.ts'
+import { APIKEYS_ALWAYS, APIKEYS_HASHES, APIKEYS_TABLE, APIKEYS_TRIGGERS, MIGRATIONS } from './schema.ts'
 
 /** Any number that no other program has chosen: who holds it changes the schema. */
 const LOCK = 7_289_046_113_258
@@ -40,6 +40,7 @@ const KEY_STEPS = [
   [`SELECT to_regclass('apikeys') IS NULL OR EXISTS (SELECT FROM pg_attribute AS h JOIN pg_attribute AS k USING (attrelid)
     WHERE attrelid = to_regclass('apikeys') AND h.attname = 'apikey_sha256' AND k.attname = 'apikey' AND NOT k.attnotnull)`, APIKEYS_HASHES],
   ["SELECT to_regclass('apikeys') IS NULL OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('apikeys') AND tgname = 'waystation_keys_truncated')", APIKEYS_TRIGGERS],
+  ["SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass('apikeys') AND tgname LIKE 'waystation_keys_%' AND tgenabled = 'O') = 0", APIKEYS_ALWAYS],
 ] as const
 /** No permission, another's lock, no table or none that can be changed (a view, a foreign table): it is used as it is. */
 const LEFT_AS_IT_IS = new Set(['42501', '55P03', '42809', '0A000', '42P01', '42P16', '25006'])

@@ -136,3 +136,6 @@ CREATE CONSTRAINT TRIGGER waystation_keys_changed AFTER INSERT OR UPDATE OR DELE
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION waystation.note_keys();
 CREATE TRIGGER waystation_keys_truncated AFTER TRUNCATE ON apikeys FOR EACH STATEMENT EXECUTE FUNCTION waystation.note_keys();
 `
+
+/** What its owner alone may do: so that what comes by replication is noted too. */
+export const APIKEYS_ALWAYS = 'ALTER TABLE apikeys ENABLE ALWAYS TRIGGER waystation_keys_changed, ENABLE ALWAYS TRIGGER waystation_keys_truncated'

@@ -157,7 +157,7 @@ function signsOf({ writes = [] }: Call<unknown>): number {
   return writes.reduce((sum, statement) => statement.reduce<number>((n, part) => n + (typeof part === 'string' ? part.length : 8), sum), 0)
 }
 
-function refusal(error: unknown): WaystationError {
+export function refusal(error: unknown): WaystationError {
   if (error instanceof WaystationError) return error
   return new WaystationError('registry_unavailable', `rqlite: ${error instanceof Error ? error.message : String(error)}`, error)
 }

@@ -5,7 +5,7 @@ import type { DomainNews, KeyRow, Registry, RegistryChange, Wanted } from '../..
 import { createCluster, StatementError } from './cluster.ts'
 import { follow, together } from './follow.ts'
 import { domainSource, keyCalls, keyOf } from './keys.ts'
-import { createLane } from './lane.ts'
+import { createLane, refusal } from './lane.ts'
 import { migrate } from './migrate.ts'
 import { everythingOf, restoreInto } from './moves.ts'
 import { noticeCalls } from './notices.ts'
@@ -117,6 +117,13 @@ export function createRqliteRegistry({ nodes, clock, pollInterval = 400, prefix 
     return all
   }
 
+  /** What goes no way of the lane is refused in the same words. */
+  function refused<T>(answer: Promise<T>): Promise<T> {
+    return answer.catch((error: unknown) => {
+      throw refusal(error)
+    })
+  }
+
   async function close(): Promise<void> {
     closed = new WaystationError('registry_unavailable', 'rqlite: it was closed')
     while (sets.size > 0) await Promise.allSettled(sets.values())
@@ -132,7 +139,7 @@ export function createRqliteRegistry({ nodes, clock, pollInterval = 400, prefix 
     async start(told) {
       await open()
       toldChanges = told
-      await registrations.start()
+      await refused(registrations.start())
     },
     current: () => lane.current(),
     add: (url, wanted) => lane.perform(subscriptions.add(url, wanted, clock.now())),
@@ -150,9 +157,9 @@ export function createRqliteRegistry({ nodes, clock, pollInterval = 400, prefix 
     async watchDomains(told) {
       await open()
       toldDomains = told
-      await domains.start()
+      await refused(domains.start())
     },
-    keysOf,
+    keysOf: (domains) => refused(keysOf(domains)),
     keysAfter: (after, most) => lane.perform(keys.after(after, most)),
     addKey: (key) => lane.perform(keys.add(key, clock.now())),
     changeKey: (domain, change) => lane.perform(keys.change(domain, change)),
