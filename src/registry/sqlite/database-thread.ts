@@ -8,7 +8,7 @@ import { databaseFile } from './file.ts'
 import { createListening } from './listening.ts'
 import { answerOfNothing, needsDatabase, operations, type Operation, type Operations } from './operations.ts'
 import type { Next } from './set-in-pieces.ts'
-import { isLocked, reasonOf } from './reasons.ts'
+import { isFull, isLocked, reasonOf } from './reasons.ts'
 import { MIGRATIONS } from './schema.ts'
 import { signaturesOf } from './signatures-file.ts'
 import { kindOf, signatureMemory, type Signatures, type Verdict } from './signatures.ts'
@@ -209,6 +209,7 @@ function attempt(ids: readonly number[], act: () => void): void {
     act()
   } catch (error) {
     listeners.answered(false)
+    if (isFull(error)) makeRoom()
     if (!isLocked(error)) return refuse(ids, error)
     // Before anybody is told: what comes after that has not waited.
     const requests = waiting(Infinity)
@@ -219,6 +220,15 @@ function attempt(ids: readonly number[], act: () => void): void {
     refuse(writing.filter(isPlain).map(({ id }) => id), error)
     remember(writing.filter(isSigned))
     if (requests.some(({ call }) => call.do === 'close')) end(requests)
+  }
+}
+
+/** What stands in the write-ahead log goes where it belongs, so that the next transaction may begin the log anew: for one that is smaller there may be room. */
+function makeRoom(): void {
+  try {
+    connection?.database.exec('PRAGMA wal_checkpoint(RESTART)')
+  } catch {
+    // Then there is none.
   }
 }
 

@@ -21,6 +21,12 @@ export function reasonOf(file: string, error: unknown): string {
   return reason === undefined ? `${file}: ${message}` : `${file}: ${reason} (${message})`
 }
 
+/** Whether there was no room on the disk: it is full, or a file may not be larger. */
+export function isFull(error: unknown): boolean {
+  const { errcode } = error as { errcode?: unknown }
+  return typeof errcode === 'number' && [10, 13].includes(errcode & 0xff)
+}
+
 /** Whether the wait for another program's lock was in vain. */
 export function isLocked(error: unknown): boolean {
   const { errcode } = error as { errcode?: unknown }
