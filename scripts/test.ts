@@ -27,8 +27,8 @@ process.env['NODE_COMPILE_CACHE'] = compiled
 process.on('exit', () => rmSync(compiled, { recursive: true, force: true }))
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
-// One more than there are cores: many tests wait for something.
-const stream = run({ cwd: root, files, concurrency: availableParallelism() + 1, timeout: 240_000 })
+// Two more than there are cores: many tests wait for something.
+const stream = run({ cwd: root, files, concurrency: availableParallelism() + 2, timeout: 240_000 })
 stream.on('test:pass', ({ details, skip, todo }) => {
   if (details?.type === 'suite') return
   if (skip !== undefined || todo !== undefined) counts.skipped++
