@@ -98,16 +98,21 @@ async function opening(place: KeyPlace, storage: Storage, freshDatabase: FreshDa
   }, { database })
 }
 
-async function fanOut(place: KeyPlace, keyedFirst: boolean, subscribers: number, inFlight: number): Promise<Found> {
+async function fanOut(place: KeyPlace, keyedFirst: boolean, subscribers: number, pace: Pick<FanOutTask, 'inFlight' | 'rate'>): Promise<Found> {
   const { warmup, seconds, size } = place.options
-  const task: FanOutTask = { kind: 'fan-out', channels: 1, subscribers, inFlight, warmup, seconds, size }
-  const found = beside(await bothWays(place, keyedFirst, { ...task, keyed: { publisher: publisherPath(0), subscribers: subscriberPath(0) } }, task))
+  const task: FanOutTask = { kind: 'fan-out', channels: 1, subscribers, ...pace, warmup, seconds, size }
+  // Among many, the publisher of the channel is a connection of its own, too: whoever is the pace-maker decides how many messages come together.
+  const channel: FanOutTask = subscribers === 1 ? task : { ...task, keyed: { publisher: '/bench/0', subscribers: '/bench/0', hears: true } }
+  const found = beside(await bothWays(place, keyedFirst, { ...task, keyed: { publisher: publisherPath(0), subscribers: subscriberPath(0) } }, channel))
   if (subscribers > 1) return found
   // On a channel the one subscriber is the publisher; what a second connection costs whichever the server is, a plain loop shows.
   const loop = (one: Task) => () => measureOnce('peers/ws-loop.ts', one, place.pinning)
   const { keyed, other } = await oneByOne(keyedFirst, loop({ ...task, keyed: { publisher: '/bench?alone', subscribers: '/bench' } }), loop(task))
   return { ...found, loopRatio: (keyed.cpu ?? NaN) / (other.cpu ?? NaN) }
 }
+
+/** Messages a second, where they come at a fixed rate. */
+const RATE = 100
 
 /** All rows of what was asked for, in the order of the tables. */
 export function rowsOf({ only, subscribers: most, window }: KeyOptions, freshDatabase: FreshDatabase): KeyRow[] {
@@ -120,8 +125,10 @@ export function rowsOf({ only, subscribers: most, window }: KeyOptions, freshDat
   for (const storage of ['hashed', 'plain'] as const) rows.push({ scenario: 'opening', of: { keys: storage }, measure: (place) => opening(place, storage, freshDatabase) })
   for (const subscribers of new Set([1, most])) {
     for (const inFlight of new Set([1, window])) {
-      rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': inFlight }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, inFlight)) })
+      rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': inFlight }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, { inFlight })) })
     }
+    // Nobody's speed decides how many messages come together.
+    rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': `${RATE} a second` }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, { rate: RATE })) })
   }
   return rows.filter(({ scenario }) => only.includes(scenario))
 }

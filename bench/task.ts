@@ -19,8 +19,8 @@ export interface FanOutTask extends Timed {
   readonly inFlight?: number
   /** At a fixed rate: messages per second over all channels. */
   readonly rate?: number
-  /** Two paths of wspubsub instead of a channel; then one publisher more is there, which gets nothing. */
-  readonly keyed?: { readonly publisher: string; readonly subscribers: string }
+  /** Two paths instead of a channel; then one publisher more is there, which gets nothing, or whose own messages do not count. */
+  readonly keyed?: { readonly publisher: string; readonly subscribers: string; readonly hears?: true }
 }
 
 /** Keep-alive connections, each with one request under way, to a channel that nobody listens to. */

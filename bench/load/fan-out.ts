@@ -58,7 +58,7 @@ export async function loadFanOut(port: number, task: FanOutTask, report: Report)
   }
 
   // Before its publisher is there, a keyed topic is not.
-  const alone = keyed === undefined ? [] : [await openWebSocket(port, keyed.publisher, onFrames)]
+  const alone = keyed === undefined ? [] : [await openWebSocket(port, keyed.publisher, keyed.hears === true ? () => {} : onFrames)]
   const members = await openMany(subscribers, (i) => openWebSocket(port, keyed?.subscribers ?? `/bench/${i % channels}`, onFrames))
   const publishers = keyed === undefined ? members : alone
   try {
