@@ -128,7 +128,7 @@ export function rowsOf({ only, subscribers: most, window }: KeyOptions, freshDat
       rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': inFlight }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, { inFlight })) })
     }
     // Nobody's speed decides how many messages come together.
-    rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': `${RATE} a second` }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, { rate: RATE })) })
+    if (subscribers > 1) rows.push({ scenario: 'fanout', of: { subscribers, 'in flight': `${RATE} a second` }, measure: inTurns((place, keyedFirst) => fanOut(place, keyedFirst, subscribers, { rate: RATE })) })
   }
   return rows.filter(({ scenario }) => only.includes(scenario))
 }
