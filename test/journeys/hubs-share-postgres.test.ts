@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, suite, test, type TestContext } from 'node:test'
+import { after, suite, test } from 'node:test'
 import { Client } from 'pg'
-import { WebSocket } from 'ws'
 import { APIKEYS_TABLE } from '../../src/registry/postgres/schema.ts'
 import { keys } from '../../src/cli/keys.ts'
 import { registry } from '../../src/cli/registry.ts'
@@ -16,6 +14,7 @@ import { startPostgres } from '../support/postgres.ts'
 import { waystation } from '../support/process.ts'
 import { startServer } from '../support/server.ts'
 import { registerAndNotify } from '../support/two-hubs.ts'
+import { connect } from '../support/websocket.ts'
 
 /* Hubs on one PostgreSQL, as a team runs them. */
 
@@ -44,22 +43,21 @@ suite('hubs that share a PostgreSQL', () => {
     t.after(() => client.end())
     await client.query(ORIGINAL)
     const hubs = [await startServer(t, { database }), await startServer(t, { database })]
-    const publishers = await Promise.all(hubs.map(({ ws }) => opened(t, `${ws}/ws/pub/${KEY}/test/prices`)))
+    const publishers = await Promise.all(hubs.map(({ ws }) => connect(t, `${ws}/ws/pub/${KEY}/test/prices`)))
     for (const [i, { ws }] of hubs.entries()) {
-      const listener = await opened(t, `${ws}/ws/sub/test/prices`)
-      const heard = once(listener, 'message')
+      const listener = await connect(t, `${ws}/ws/sub/test/prices`)
       publishers[i]?.send('1.25')
-      assert.equal(String((await heard)[0]), '1.25')
-      await assert.rejects(opened(t, `${ws}/ws/pub/${KEY}/nontest/prices`), /403/)
-      await assert.rejects(opened(t, `${ws}/ws/pub/${KEY}/idle/prices`), /403/)
-      await assert.rejects(opened(t, `${ws}/ws/pub/f47ac10b-58cc-4372-a567-0e02b2c3d470/idle/prices`), /403/)
+      assert.equal(await listener.next(), '1.25')
+      await assert.rejects(connect(t, `${ws}/ws/pub/${KEY}/nontest/prices`), /403/)
+      await assert.rejects(connect(t, `${ws}/ws/pub/${KEY}/idle/prices`), /403/)
+      await assert.rejects(connect(t, `${ws}/ws/pub/f47ac10b-58cc-4372-a567-0e02b2c3d470/idle/prices`), /403/)
     }
-    const ends = Promise.all(publishers.map((publisher) => once(publisher, 'close')))
+    const ends = Promise.all(publishers.map(({ closed }) => closed))
     const began = performance.now()
     await client.query("UPDATE apikeys SET active = false WHERE domain = 'test'")
     await ends
     t.diagnostic(`a key that is revoked in SQL ends its publishers at both hubs after ${Math.round(performance.now() - began)} ms`)
-    for (const { ws } of hubs) await assert.rejects(opened(t, `${ws}/ws/pub/${KEY}/test/more`), /403/)
+    for (const { ws } of hubs) await assert.rejects(connect(t, `${ws}/ws/pub/${KEY}/test/more`), /403/)
   })
 
   test('the table that the documentation gives loads as it is, and is the one that a hub makes', async (t) => {
@@ -73,7 +71,7 @@ suite('hubs that share a PostgreSQL', () => {
     await client.query(/^-- {3}(INSERT .*)$/m.exec(text)?.[1] ?? 'none')
     const [row] = (await client.query<{ apikey: string }>('SELECT apikey FROM apikeys')).rows
     const { ws } = await startServer(t, { database })
-    await opened(t, `${ws}/ws/pub/${row?.apikey}/test/prices`)
+    await connect(t, `${ws}/ws/pub/${row?.apikey}/test/prices`)
   })
 
   test('a registration that one hub has answered is honoured by every notify that reaches the other, 1,000 times', async (t) => {
@@ -98,18 +96,8 @@ suite('hubs that share a PostgreSQL', () => {
     await command('setup', '--db', 'postgres', '--database', database, '--to-broadcasters-auth', 'none')
     const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0'], { cwd: folder })
     await hub.says(/listens on/)
-    await opened(t, `${/ws:\/\/\S+/.exec(hub.stdout().replace('http:', 'ws:'))?.[0]}/ws/pub/${key}/acme/prices`)
+    await connect(t, `${/ws:\/\/\S+/.exec(hub.stdout().replace('http:', 'ws:'))?.[0]}/ws/pub/${key}/acme/prices`)
     await command('registry', 'migrate', '--from', database, '--to', later)
     assert.deepEqual(JSON.parse(await command('keys', 'list', '--json', '--database', later)), JSON.parse(await command('keys', 'list', '--json', '--database', old)))
   })
 })
-
-async function opened(t: TestContext, url: string): Promise<WebSocket> {
-  const socket = new WebSocket(url)
-  t.after(() => socket.terminate())
-  await new Promise<void>((resolve, reject) => {
-    socket.once('open', resolve)
-    socket.once('error', reject)
-  })
-  return socket
-}

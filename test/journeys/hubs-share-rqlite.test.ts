@@ -11,7 +11,7 @@ import { registerAndNotify } from '../support/two-hubs.ts'
 
 /* Hubs on one rqlite cluster of three nodes, as a team runs them. */
 
-const cluster = await startRqlite({ after: (end) => after(end) })
+const cluster = await startRqlite({ after })
 
 /** The cluster as an option, with this node first. */
 function database(first: number): string {

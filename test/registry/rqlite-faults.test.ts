@@ -1,24 +1,16 @@
 import assert from 'node:assert/strict'
-import { after, before, test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { WaystationError } from '../../src/core/errors.ts'
 import type { Registry } from '../../src/core/registry.ts'
 import { createRqliteRegistry } from '../../src/registry/rqlite/registry.ts'
 import { realClock } from '../../src/server/real-world.ts'
 import { until } from '../support/events.ts'
-import { startRqlite, type TestRqlite } from '../support/rqlite.ts'
+import { startRqlite } from '../support/rqlite.ts'
 import { exact, startAndKeep, targets, URL, type Told } from './open-registry.ts'
 
 /** One cluster for all, whole again after each test; each has tables of its own. */
-let cluster: TestRqlite
-const ends: (() => Promise<void>)[] = []
+const cluster = await startRqlite({ after })
 let n = 0
-
-before(async () => {
-  cluster = await startRqlite({ after: (end) => void ends.push(end) })
-})
-after(async () => {
-  for (const end of ends) await end()
-})
 
 /** Registries on tables of their own, each with the nodes that it is to ask, the first first. */
 function world(t: TestContext, options: { readonly patience?: number } = {}): (...nodes: number[]) => Registry {

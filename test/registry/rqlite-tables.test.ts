@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, before, test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { WaystationError } from '../../src/core/errors.ts'
 import type { DomainNews, Registration, Registry } from '../../src/core/registry.ts'
 import { createCluster } from '../../src/registry/rqlite/cluster.ts'
@@ -9,20 +9,12 @@ import { tablesOf } from '../../src/registry/rqlite/schema.ts'
 import { realClock } from '../../src/server/real-world.ts'
 import { until } from '../support/events.ts'
 import { startGate, type RqliteGate } from '../support/rqlite-gate.ts'
-import { startRqlite, type TestRqlite } from '../support/rqlite.ts'
+import { startRqlite } from '../support/rqlite.ts'
 import { exact, startAndKeep, targets, URL } from './open-registry.ts'
 
 /** One node for all; each test has tables of its own. */
-let cluster: TestRqlite
-const ends: (() => Promise<void>)[] = []
+const cluster = await startRqlite({ after }, 1)
 let n = 0
-
-before(async () => {
-  cluster = await startRqlite({ after: (end) => void ends.push(end) }, 1)
-})
-after(async () => {
-  for (const end of ends) await end()
-})
 
 interface World {
   readonly prefix: string
@@ -248,6 +240,8 @@ test('what somebody changes by hand is told, of registrations and of keys, and t
   await cluster.sql([`INSERT OR REPLACE INTO ${apikeys} (domain, username, apikey) VALUES ('third', 'u', 'k')`], [`DELETE FROM ${subscriptions}`])
   await until(() => targets(told).length === 0 && owned.get('other') === false && owned.get('third') === true, 'the ends to be told')
   assert.deepEqual(await cluster.sql([`SELECT count(*) FROM ${prefix}waystation_missed`]), [[0]])
+  await cluster.sql([`INSERT INTO ${apikeys} (domain, username, apikey) VALUES ('fourth', 'u', 'l')`], [`UPDATE OR REPLACE ${apikeys} SET apikey = 'k' WHERE domain = 'fourth'`])
+  await until(() => owned.get('third') === false && owned.get('fourth') === true, 'a replacement by a change')
 })
 
 test('who is behind by thousands is told of all, and who is behind by more than is kept reads everything', async (t) => {

@@ -1,19 +1,11 @@
-import { after, before } from 'node:test'
+import { after } from 'node:test'
 import { createRqliteRegistry } from '../../src/registry/rqlite/registry.ts'
 import { registryContract } from '../../src/testing/index.ts'
-import { startRqlite, type TestRqlite } from '../support/rqlite.ts'
+import { startRqlite } from '../support/rqlite.ts'
 
 /** One cluster for all: each test has tables of its own. */
-let cluster: TestRqlite
-const ends: (() => Promise<void>)[] = []
+const cluster = await startRqlite({ after })
 let n = 0
-
-before(async () => {
-  cluster = await startRqlite({ after: (end) => void ends.push(end) })
-})
-after(async () => {
-  for (const end of ends) await end()
-})
 
 registryContract('rqlite', ({ clock }) => {
   const prefix = `t${++n}_`

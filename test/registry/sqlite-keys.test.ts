@@ -47,6 +47,8 @@ test('what somebody changes of the keys with an SQL tool is told', async (t) => 
   // Takes the row of one domain away for its key.
   sql("INSERT OR REPLACE INTO apikeys (domain, username, apikey) VALUES ('d', 'u', 'x')")
   await until(() => view.owned() === 'c d mine', 'the replacement')
+  sql("UPDATE OR REPLACE apikeys SET apikey = 'x' WHERE domain = 'c'")
+  await until(() => view.owned() === 'c mine', 'a replacement by a change')
   sql('DELETE FROM apikeys')
   await until(() => view.owned() === '', 'the end of all')
 })

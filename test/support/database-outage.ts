@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import type { TestContext } from 'node:test'
-import { WebSocket } from 'ws'
 import { createLogger } from '../../src/server/log.ts'
 import { until } from './events.ts'
 import { hashed, openDatabase } from './keys.ts'
 import { createClient, openReceiver } from './lonelyps.ts'
 import { startServer } from './server.ts'
+import { connect } from './websocket.ts'
 
 /** A database that can be taken away and brought back. */
 export interface Outage {
@@ -32,8 +31,8 @@ export async function surviveOutage(t: TestContext, { database, stop, start }: O
   await admin.addKey(hashed('acme', KEY))
   assert.equal((await client.subscribe('exact', receiver.url('/known'), 'known')).status, 200)
   const path = `${hub.ws}/ws/pub/${KEY}/acme/live`
-  const publisher = await opened(path)
-  const [listener, watcher] = [await opened(`${hub.ws}/ws/sub/acme/live`), await opened(`${hub.ws}/watched`)]
+  const publisher = await connect(t, path)
+  const [listener, watcher] = [await connect(t, `${hub.ws}/ws/sub/acme/live`), await connect(t, `${hub.ws}/watched`)]
   const get = async (at: string): Promise<[number, string]> => {
     const reply = await fetch(hub.url + at)
     return [reply.status, await reply.text()]
@@ -61,14 +60,13 @@ export async function surviveOutage(t: TestContext, { database, stop, start }: O
   assert.match((await get('/_/metrics'))[1], /^waystation_registry_up 0$/m)
   // To whom it knows: a webhook, a WebSocket, and from a publisher whose key was checked before.
   assert.equal((await client.notify('known', 'during')).subscribers, 1)
-  const [heard, watched] = [once(listener, 'message'), once(watcher, 'message')]
   publisher.send('live')
-  assert.equal(String((await heard)[0]), 'live')
+  assert.equal(await listener.next(), 'live')
   assert.equal((await fetch(`${hub.url}/watched`, { method: 'POST', body: 'seen' })).status, 200)
-  assert.equal(String((await watched)[0]), 'seen')
+  assert.equal(await watcher.next(), 'seen')
   assert.equal((await client.unsubscribe('exact', receiver.url('/known'), 'known')).status, 503)
-  await assert.rejects(opened(`${hub.ws}/ws/pub/${KEY}/acme/other`), /503/)
-  assert.equal(publisher.readyState, publisher.OPEN)
+  await assert.rejects(connect(t, `${hub.ws}/ws/pub/${KEY}/acme/other`), /503/)
+  assert.equal(publisher.ws.readyState, publisher.ws.OPEN)
 
   await until(() => lines.some((line) => line.includes('the registry is unavailable')), 'the log to say so')
   await start()
@@ -83,17 +81,7 @@ export async function surviveOutage(t: TestContext, { database, stop, start }: O
   const lost = [...answers].filter(([topic, status]) => status === 200 && !kept.has(topic))
   assert.deepEqual(lost, [], 'what was answered with 200 is not there')
   for (const topic of [...kept].slice(0, 20)) assert.equal((await client.notify(topic, 'after')).subscribers, 1, topic)
-  ;(await opened(`${hub.ws}/ws/pub/${KEY}/acme/other`)).close()
+  await connect(t, `${hub.ws}/ws/pub/${KEY}/acme/other`)
   const counts = [200, 503].map((status) => [...answers.values()].filter((one) => one === status).length)
   return `${counts[0]} registrations answered with 200, ${counts[1]} with 503, none lost`
-
-  async function opened(url: string): Promise<WebSocket> {
-    const socket = new WebSocket(url)
-    t.after(() => socket.terminate())
-    await new Promise<void>((resolve, reject) => {
-      socket.once('open', resolve)
-      socket.once('error', reject)
-    })
-    return socket
-  }
 }

@@ -111,6 +111,10 @@ export function migrationsOf(t: Tables): readonly (readonly string[])[] {
       INSERT INTO ${t.keyChanges} (domain)
         SELECT domain FROM ${t.apikeys} WHERE domain = NEW.domain OR apikey = NEW.apikey OR apikey_sha256 = NEW.apikey_sha256;
     END`,
+    `CREATE TRIGGER ${t.keyChanges}_replaced_by_update BEFORE UPDATE ON ${t.apikeys} BEGIN
+      INSERT INTO ${t.keyChanges} (domain)
+        SELECT domain FROM ${t.apikeys} WHERE id <> OLD.id AND (domain = NEW.domain OR apikey = NEW.apikey OR apikey_sha256 = NEW.apikey_sha256);
+    END`,
     `CREATE TRIGGER ${t.keyChanges}_inserted AFTER INSERT ON ${t.apikeys} BEGIN
       INSERT INTO ${t.keyChanges} (domain) VALUES (NEW.domain);
     END`,

@@ -103,6 +103,10 @@ export const MIGRATIONS: readonly string[] = [
     INSERT INTO key_changes (domain)
       SELECT domain FROM apikeys WHERE domain = NEW.domain OR apikey = NEW.apikey OR apikey_sha256 = NEW.apikey_sha256;
   END;
+  CREATE TRIGGER apikeys_replaced_by_update BEFORE UPDATE ON apikeys BEGIN
+    INSERT INTO key_changes (domain)
+      SELECT domain FROM apikeys WHERE id <> OLD.id AND (domain = NEW.domain OR apikey = NEW.apikey OR apikey_sha256 = NEW.apikey_sha256);
+  END;
   CREATE TRIGGER apikeys_inserted AFTER INSERT ON apikeys BEGIN
     INSERT INTO key_changes (domain) VALUES (NEW.domain);
   END;
