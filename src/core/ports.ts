@@ -67,8 +67,8 @@ export interface Log {
 }
 
 /**
- * Who is speaking, proved. A `keyed` one has an API key of a domain. A `hub` is another one on our registry that sends on what it has taken: its rules have judged
- * who published it.
+ * Who is speaking, proved. A `keyed` one has an API key of a domain. A `hub` is another one on our registry that sends on
+ * what it has taken: its rules have judged who published it.
  */
 export interface Identity {
   readonly kind: 'anonymous' | 'keyed' | 'signed' | 'embedded' | 'hub'

