@@ -36,6 +36,20 @@ export const LIMITS = {
   maxCachedKeys: { default: 10_000, min: 0, unit: 'keys', reason: 'API keys that are remembered as good, so that the database is not asked again' },
   keyCacheTime: { default: 60_000, min: 0, unit: 'ms', reason: 'for how long; a key that is changed or revoked is forgotten at once' },
   graceTime: { default: 10_000, min: 0, unit: 'ms', reason: 'a wspubsub topic without its publisher; then its subscribers are sent away' },
+  maxLinks: { default: 10_000, min: 1, unit: 'connections', reason: 'takers of links, those included whose handshake is still on its way' },
+  maxLinkTopics: { default: 10_000, min: 1, unit: 'topics', reason: 'topics and globs that one link asks for' },
+  maxLinkRequestBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'one frame from a taker of a link: what it asks for' },
+  maxLinkFrameBytes: { default: 67_108_864, min: 65_536, unit: 'bytes', reason: 'one frame from the daemon of a link, and the same decompressed; past it the connection is closed' },
+  maxLinkPendingBytes: { default: 16_777_216, min: 1_024, unit: 'bytes', reason: 'bytes that wait for one taker of a link when the next turn writes; past it the link is closed, and comes back by itself' },
+  maxLinkKeepalives: { default: 1_000, min: 1, unit: 'messages', reason: 'keepalives of one taker within a minute; one that sends more is doing something else' },
+  maxTermDepth: { default: 1_000, min: 16, unit: 'levels', reason: 'lists, tuples and maps within one another in an Erlang term' },
+  linkHandshakeTimeout: { default: 5_000, min: 100, unit: 'ms', reason: 'time for connecting and the TLS handshake of a link, on either side' },
+  linkRequestTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time for a taker to send what it asks for, and to end a frame that it has begun' },
+  linkAnswerTimeout: { default: 2_000, min: 10, unit: 'ms', reason: 'how long a taker that asks for several topics waits for the answer of a Waystation, before it takes the daemon for one of PonyExpress' },
+  linkKeepalive: { default: 15_000, min: 50, unit: 'ms', reason: 'between two keepalives of a taker' },
+  linkDeadline: { default: 45_000, min: 100, unit: 'ms', reason: 'a Waystation at the other end of a link that sends nothing for so long is gone' },
+  linkRetry: { default: 1_000, min: 10, unit: 'ms', reason: 'before a link that could not be made is tried again; twice as long after each further failure, within half as much more or less' },
+  maxLinkRetry: { default: 15_000, min: 10, unit: 'ms', reason: 'the longest such wait' },
   maxFrameBytes: { default: 65_536, min: 125, unit: 'bytes', reason: 'one WebSocket message, summed over its fragments; the bound that pinghub clients know' },
   maxPathLength: { default: 256, min: 1, unit: 'code points', reason: 'a channel path, leading slash included; topics are map keys and stand in logs' },
   maxConnections: { default: 50_000, min: 1, unit: 'connections', reason: 'all connections together; past the file descriptors of the process nobody could connect, operators included' },
@@ -68,7 +82,7 @@ export const LIMITS = {
 export interface Limit {
   readonly default: number
   readonly min: number
-  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'parts' | 'subscriptions' | 'keys' | 'code points'
+  readonly unit: 'bytes' | 'ms' | 'connections' | 'topics' | 'patterns' | 'registrations' | 'calls' | 'messages' | 'parts' | 'subscriptions' | 'keys' | 'levels' | 'code points'
   readonly reason: string
 }
 

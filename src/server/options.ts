@@ -35,7 +35,7 @@ const GENERAL = {
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
-const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', parts: 'N', subscriptions: 'N', keys: 'N', 'code points': 'N' } as const
+const UNITS = { bytes: 'BYTES', ms: 'TIME', connections: 'N', topics: 'N', patterns: 'N', registrations: 'N', calls: 'N', messages: 'N', parts: 'N', subscriptions: 'N', keys: 'N', levels: 'N', 'code points': 'N' } as const
 
 type LimitOptions = { readonly [K in LimitName]: { kind: 'bytes' | 'time' | 'count'; default: number; min: number; value: string; help: string } }
 const BOUNDS = Object.fromEntries(
