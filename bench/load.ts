@@ -5,6 +5,7 @@ import { loadHuge } from './load/huge.ts'
 import { loadIdle } from './load/idle.ts'
 import { loadKeyChecks } from './load/key-checks.ts'
 import { loadLarge } from './load/large.ts'
+import { loadLinks } from './load/link-takers.ts'
 import { loadNotify } from './load/notify.ts'
 import { loadPost } from './load/post.ts'
 import { loadPublishers } from './load/publishers.ts'
@@ -36,6 +37,7 @@ function run(port: number, task: Task): Promise<void> {
     case 'large': return loadLarge(port, task, report)
     case 'bytes': return loadBytes(port, task, report)
     case 'publishers': return loadPublishers(port, task, report)
+    case 'links': return loadLinks(port, task, report)
     case 'key-checks': return loadKeyChecks(task, report)
     default: return task satisfies never
   }

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { describeMachine, openFiles, pinning, versions, type Pinning } from './machine.ts'
 import { parseKeyOptions } from './key-options.ts'
 import { benchKeys } from './keys.ts'
+import { parseLinkOptions } from './link-options.ts'
+import { benchLinks } from './links.ts'
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
 import { ROWS } from './rows.ts'
@@ -39,6 +41,7 @@ function startableOf(name: string | undefined, others: readonly string[]): Retur
     case 'webhooks': return startable(parseWebhookOptions(others), (options) => withPinning((pinned, notes) => benchWebhooks(options, pinned, notes, RESULTS)))
     case 'sockets': return startable(parseSocketOptions(others), (options) => withPinning((pinned, notes) => benchSockets(options, pinned, notes, RESULTS)))
     case 'keys': return startable(parseKeyOptions(others), (options) => withPinning((pinned, notes) => benchKeys(options, pinned, notes, RESULTS)))
+    case 'links': return startable(parseLinkOptions(others), (options) => withPinning((pinned, notes) => benchLinks(options, pinned, notes, RESULTS)))
     default: return startable(parseOptions(args), bench)
   }
 }

@@ -128,11 +128,25 @@ export interface BytesTask {
   readonly trained: boolean
 }
 
+/** Takers of links, over TLS; the giver sends as much as has come to all of them. Each message is counted once for each taker. */
+export interface LinksTask extends Timed {
+  readonly kind: 'links'
+  /** The folder with ca.pem, edge.pem, edge.key. */
+  readonly certificates: string
+  readonly takers: number
+  /** How they ask. */
+  readonly form: 'ponyexpress' | 'waystation'
+  /** What the giver says before the first message. */
+  readonly answers: 'ready' | 'nothing'
+  /** Seconds between the last subscription and the first message. */
+  readonly settle: number
+}
+
 export type SchemeName = 'none' | 'hmac'
 /** Whether subscribers share one host and port, or have a port each. */
 export type Hosts = 'one' | 'many'
 
-export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask | PublishersTask | KeyChecksTask
+export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask | PublishersTask | KeyChecksTask | LinksTask
 
 /** Messages as they are, and as they went in and came out: the bytes of the body, and of the whole WebSocket frame. */
 export interface Bytes {

@@ -33,6 +33,8 @@ const faults: [string, Files, RegExp][] = [
   ['random bytes beside a hash in a protocol', planted('src/protocol/x.ts', "import { createHash, randomBytes } from 'node:crypto'\n"), /imports node:crypto/],
   ['zstd in another file of a protocol', planted('src/protocol/lonelyps/x.ts', "import { zstdCompressSync } from 'node:zlib'\n"), /x.ts imports node:zlib/],
   ['more of zlib than zstd', planted('src/protocol/lonelyps/zstd.ts', "import { constants, gzipSync } from 'node:zlib'\n"), /zstd.ts imports node:zlib/],
+  ['inflating in another file of a protocol', planted('src/protocol/etf/x.ts', "import { inflateSync } from 'node:zlib'\n"), /x.ts imports node:zlib/],
+  ['more of zlib than inflating', planted('src/protocol/etf/inflate.ts', "import { inflateSync, zstdDecompressSync } from 'node:zlib'\n"), /inflate.ts imports node:zlib/],
   ['a clock in a connection of the hub', planted('src/transports/lonelyps/socket/x.ts', 'export const now = () => Date.now()\n'), /socket\/x.ts uses Date.now/],
   ['chance beside a hash in a connection of the subscriber', planted('src/subscriber/socket/session.ts', "import { hash, randomBytes } from 'node:crypto'\n"), /session.ts imports node:crypto/],
   ['a file in the core', planted('src/core/x.ts', "import { readFileSync } from 'node:fs'\n"), /imports node:fs/],

@@ -13,6 +13,8 @@ export interface OwnFlag {
 export interface ParsedFlags {
   readonly options: Readonly<Record<string, unknown>>
   readonly own: Readonly<Record<string, string | true>>
+  /** All values of the own flags that were stated with one, in their order; in `own` is the last. */
+  readonly lists: Readonly<Record<string, readonly string[]>>
   readonly positionals: readonly string[]
   /** What is wrong, a line each; every mistake is found, not only the first. */
   readonly problems: readonly string[]
@@ -47,6 +49,7 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
   const { tokens } = parseArgs({ args, options: config, strict: false, tokens: true, allowPositionals: true })
   const options: Record<string, unknown> = {}
   const mine: Record<string, string | true> = {}
+  const lists: Record<string, string[]> = {}
   const positionals: string[] = []
   const problems: string[] = []
   let refused = -1
@@ -63,11 +66,13 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
       problems.push(`${asTyped} is no option${hint(asTyped.replace(/^-+/, ''), known, (flag) => `--${flag}`) || advice}`)
     } else if (takesNone) mine[token.name] = true
     else if (token.value === undefined) problems.push(`${asTyped} wants a value`)
-    else if (option === undefined) mine[token.name] = token.value
-    else if (kindOf(option) === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
+    else if (option === undefined) {
+      mine[token.name] = token.value
+      ;(lists[token.name] ??= []).push(token.value)
+    } else if (kindOf(option) === 'texts') options[option] = [...((options[option] as string[]) ?? []), token.value]
     else options[option] = token.value
   }
-  return { options, own: mine, positionals, problems }
+  return { options, own: mine, lists, positionals, problems }
 }
 
 function kindOf(option: string | undefined): Option['kind'] | undefined {

@@ -2,6 +2,7 @@
 import { WaystationError } from '../core/errors.ts'
 import { hint } from '../server/nearest.ts'
 import { attach } from './attach.ts'
+import { certs } from './certs.ts'
 import { check } from './check.ts'
 import { helpOf, listOf, type Command, type Io } from './command.ts'
 import { keys } from './keys.ts'
@@ -16,7 +17,7 @@ import { stop as stopCommand } from './stop.ts'
 import { sub } from './sub.ts'
 import { version } from './version.ts'
 
-export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, check, setup, keys, registry, pinghub]
+export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, check, setup, keys, registry, certs, pinghub]
 
 /** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
 const LEAST_NODE = [24, 9] as const

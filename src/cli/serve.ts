@@ -39,7 +39,7 @@ export const serve: Command = {
     ends.use(server)
     await server.listen()
     known.listens()
-    say({ greeting: greeting(server), warning: server.open ? warning(server) : '' }, server.url, log, io)
+    say({ greeting: greeting(server) + linksGreeting(server), warning: (server.open ? warning(server) : '') + clearText(server) }, server.url, log, io)
     await stopped(io.stop)
     await server.close()
     return 0
@@ -87,6 +87,19 @@ function greeting(server: WaystationServer): string {
     return `Waystation listens on ${at}\n  watch:    curl -N --unix-socket ${at} -H 'Accept: text/event-stream' http://hub/demo\n  publish:  curl --unix-socket ${at} -d hello http://hub/demo\n`
   }
   return `Waystation listens on ${at}${server.options.addr.startsWith(':') ? ' (every interface)' : ''}\n  watch:    open ${at}/demo in a browser\n  publish:  curl -d hello ${at}/demo\n`
+}
+
+function linksGreeting({ linkPort, options }: WaystationServer): string {
+  const gives = linkPort === undefined ? '' : `  links:    takers connect to port ${linkPort} (${options.linkTransport === 'tls' ? 'mutual TLS' : 'plain TCP'})\n`
+  return gives + options.links.map(({ server, port, topics }) => `  link:     takes ${topics.join(', ')} from ${server}:${port}\n`).join('')
+}
+
+/** What goes over plain TCP is said each time. */
+function clearText({ linkPort, options }: WaystationServer): string {
+  const ports = linkPort !== undefined && options.linkTransport === 'tcp' ? [`given on port ${linkPort}`] : []
+  const taken = options.links.filter(({ transport }) => transport === 'tcp').map(({ server, port }) => `taken from ${server}:${port}`)
+  const which = [...ports, ...taken]
+  return which.length === 0 ? '' : `warning: links are ${which.join(' and ')} without encryption and without certificates; that is for development only\n`
 }
 
 function warning(server: WaystationServer): string {

@@ -1,8 +1,19 @@
-import { cursorOf, type Message } from './message.ts'
+import { baggageOf, cursorOf, type Lost, type Message } from './message.ts'
 import type { Cursor } from './cursor.ts'
-import type { Interest } from './interest.ts'
+import { exactly, type Interest } from './interest.ts'
 import type { Latecomer, Log, Subscriber } from './ports.ts'
 import type { Router } from './router.ts'
+
+/** What stands in the order for a latecomer. */
+type Entry = Message | Pick<Lost, keyof Cursor | 'lost'>
+
+type History = Exclude<ReturnType<Log['read']>, 'lost'>
+
+/** What a loss that is held counts, in bytes: what it names is shared. */
+const LOSS_BYTES = 64
+
+/** Patterns of one latecomer that a log is asked for one by one. */
+const MOST_PATTERNS = 64
 
 /**
  * History, then live, without loss or repeat. The order of the steps is the point: join first, holding what comes;
@@ -26,7 +37,7 @@ export function catchUp(parts: {
 }): () => void {
   const { interest, late, log, router, routed, maxHeldBytes } = parts
   let at = parts.after
-  let held: Message[] = []
+  let held: Entry[] = []
   let heldBytes = 0
   let overflowed = false
   let unreadable = false
@@ -35,22 +46,23 @@ export function catchUp(parts: {
 
   const holding: Subscriber = {
     count: 1,
-    deliver(message) {
-      if (message.epoch === at.epoch && message.offset <= at.offset) return wake?.()
-      if (!overflowed) {
-        held.push(message)
-        heldBytes += message.body.length + 64
-        if (heldBytes > maxHeldBytes) letGo()
-      }
-      wake?.()
-    },
-    // The log tells of it, in its place, when it is read again.
-    gap() {
+    deliver: (message) => hold(message, message.body.length + baggageOf(message) + 64),
+    gap(_from, to, lost) {
+      if (lost !== undefined) return hold({ ...to, lost }, LOSS_BYTES)
+      // The log tells of it, in its place, when it is read again.
       letGo()
       wake?.()
     },
   }
   const leave = router.join(interest, holding)
+
+  function hold(entry: Entry, bytes: number): void {
+    wake?.()
+    if (overflowed || (entry.epoch === at.epoch && entry.offset <= at.offset)) return
+    held.push(entry)
+    heldBytes += bytes
+    if (heldBytes > maxHeldBytes) letGo()
+  }
 
   function letGo(): void {
     overflowed = true
@@ -59,23 +71,48 @@ export function catchUp(parts: {
   }
 
   /** Hands one on when there is room; `false` when the subscription has ended meanwhile. */
-  async function hand(message: Message): Promise<boolean> {
+  async function hand(entry: Entry): Promise<boolean> {
     // What was handed on last, or the gap before it, may have made an end.
     if (ended) return false
     const room = late.room()
     // A receiver that is gone has no wishes any more.
     if (room !== undefined) await room.catch(end)
     if (ended) return false
-    if (message.epoch !== at.epoch || message.offset > at.offset) {
-      at = cursorOf(message)
-      late.deliver(message)
+    if (entry.epoch !== at.epoch || entry.offset > at.offset) {
+      at = cursorOf(entry)
+      if ('lost' in entry) late.gap({ epoch: at.epoch, offset: at.offset - 1 }, at, entry.lost)
+      else late.deliver(entry)
     }
     return true
   }
 
+  function readAll(): History | undefined {
+    const history = log.read(interest, at)
+    return history === 'lost' ? undefined : history
+  }
+
+  /**
+   * What the log still has, where the latecomer can be told which of his topics the rest was of. Asked anew at each reading:
+   * of those topics nothing is handed on between the gap and what is held, so whatever came meanwhile is behind that gap.
+   */
+  function readPart(): History | undefined {
+    if (late.takesParts !== true || at.epoch !== log.epoch) return undefined
+    const isWhole = (part: Interest): boolean => log.read(part, at) !== 'lost'
+    const topics = Map.groupBy(interest.topics, (topic) => isWhole(exactly(topic)))
+    // A log looks around for each pattern: of many it is asked as if they were one.
+    const together = interest.patterns.length > MOST_PATTERNS ? isWhole({ topics: [], patterns: interest.patterns }) : undefined
+    const patterns = Map.groupBy(interest.patterns, (pattern) => together ?? isWhole({ topics: [], patterns: [pattern] }))
+    const whole = { topics: topics.get(true) ?? [], patterns: patterns.get(true) ?? [] }
+    if (whole.topics.length + whole.patterns.length === 0) return undefined
+    const history = log.read(whole, at)
+    if (history === 'lost') return undefined
+    late.gap(at, at, { topics: topics.get(false) ?? [], patterns: patterns.get(false) ?? [] })
+    return history
+  }
+
   async function replay(): Promise<boolean> {
     overflowed = false
-    const history = unreadable ? 'lost' : log.read(interest, at)
+    const history = unreadable ? 'lost' : readAll() ?? readPart() ?? 'lost'
     unreadable = false
     if (history === 'lost') {
       // What is held was published after the join, so it is newer than the place the gap ends at.
@@ -88,12 +125,22 @@ export function catchUp(parts: {
       return !ended
     }
     try {
-      for await (const message of history) if (!(await hand(message))) return false
+      for await (const entry of history) if (!(await hand(entry))) return false
     } catch {
       // The log broke off. What it did not show is lost; the way of saying so is the same as above.
       unreadable = true
     }
     return true
+  }
+
+  /** Whatever it is: what the log takes for a loss of this one, the router may know better. */
+  async function nextRouted(): Promise<void> {
+    const next = Promise.withResolvers<void>()
+    wake = next.resolve
+    const leaveAll = router.joinAll({ count: 0, takesLarge: true, deliver: () => next.resolve(), gap: () => next.resolve() })
+    await next.promise
+    leaveAll()
+    wake = undefined
   }
 
   async function run(): Promise<void> {
@@ -103,14 +150,13 @@ export function catchUp(parts: {
         const batch = held
         held = []
         heldBytes = 0
-        for (const message of batch) if (!(await hand(message))) return
+        for (const entry of batch) if (!(await hand(entry))) return
       }
       if (ended) return
       if (overflowed || unreadable) continue
       // A log that is slower than its router's order may have shown more than was routed: wait until that has passed.
       if (at.epoch === log.epoch && at.offset > routed()) {
-        await new Promise<void>((resolve) => (wake = resolve))
-        wake = undefined
+        await nextRouted()
         if (ended) return
         continue
       }

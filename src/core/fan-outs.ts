@@ -29,6 +29,7 @@ export function createFanOuts(kit: TransportKit, transport: string, onDelivered:
           kit.meter.delivered(transport, deliveries, seconds)
         },
         slow: () => kit.meter.slow(transport, interest.topics[0] ?? interest.patterns[0]?.source ?? ''),
+        lost: (receivers) => kit.meter.gap(transport, receivers),
         empty() {
           leave()
           group.delete(key)

@@ -1,6 +1,6 @@
 import { catchUp } from './catch-up.ts'
 import { WaystationError } from './errors.ts'
-import { cursorOf, type Draft, type Message } from './message.ts'
+import { cursorOf, type Draft, type Lost, type LostInterest, type Message } from './message.ts'
 import type { HubPort, Identity, Log, Receipt, Subscriber } from './ports.ts'
 import type { Router } from './router.ts'
 import type { Rules } from './rules.ts'
@@ -28,7 +28,14 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     if (!rules.may('publish', draft.topic, by)) throw new WaystationError('forbidden', `publishing to ${JSON.stringify(draft.topic)}`)
     const appended = log.append(draft)
     if (lane === undefined && !(appended instanceof Promise)) return route(appended)
-    return queue(appended)
+    return queue(appended, route)
+  }
+
+  function lose(interest: LostInterest): void {
+    if (stopped) return
+    const lost = log.lose(interest)
+    if (lane === undefined && !(lost instanceof Promise)) announce(lost)
+    else void queue(lost, announce)
   }
 
   function route(message: Message): Receipt {
@@ -39,6 +46,13 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     }
     for (const subscriber of router.everywhere) hand(subscriber, message)
     return { message, subscribers }
+  }
+
+  function announce({ epoch, offset, lost }: Lost): void {
+    routed = offset
+    const [from, to] = [{ epoch, offset: offset - 1 }, { epoch, offset }]
+    for (const subscriber of router.overlapping(lost)) subscriber.gap(from, to, lost)
+    for (const subscriber of router.everywhere) subscriber.gap(from, to, lost)
   }
 
   /** Whether it was delivered, and is no gap. */
@@ -52,13 +66,13 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
   }
 
   /** Behind the appends before it, so that the order of routing is the order of offsets. A failed append fails alone. */
-  function queue(appended: Message | Promise<Message>): Promise<Receipt> {
+  function queue<N, R>(numbered: N | Promise<N>, handOn: (one: N) => R): Promise<R> {
     const before = lane
     const mine = (async () => {
-      const outcome = Promise.resolve(appended)
+      const outcome = Promise.resolve(numbered)
       outcome.catch(() => {})
       await before
-      return route(await outcome)
+      return handOn(await outcome)
     })()
     const settled = mine.then(() => {}, () => {})
     lane = settled
@@ -73,6 +87,7 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
     get topics() { return router.topics },
     get patterns() { return router.patterns },
     publish,
+    lose,
     audience: (topic) => router.match(topic).reduce((sum, subscriber) => sum + subscriber.count, 0),
     may: rules.may,
     maySubscribe: rules.maySubscribe,

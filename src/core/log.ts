@@ -1,6 +1,7 @@
 import type { Cursor } from './cursor.ts'
 import { wants, type Interest } from './interest.ts'
-import type { Message } from './message.ts'
+import { createLosses } from './losses.ts'
+import { baggageOf, type Lost, type LostInterest, type Message } from './message.ts'
 import type { Clock, Log, Random } from './ports.ts'
 import type { Keep, Rules } from './rules.ts'
 import type { Topic } from './topic.ts'
@@ -43,6 +44,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
   /** The highest floor of the rings that are gone, for each rule: what is known of its topics that have no ring. */
   const forgotten = new Map<Keep, number>()
   let mostForgotten = 0
+  const losses = createLosses()
 
   function append(draft: Parameters<Log['append']>[0]): Message {
     const keep = rules.for(draft.topic).keep
@@ -53,6 +55,8 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     if (draft.sha512 !== undefined) Object.assign(message, { sha512: draft.sha512 })
     if (draft.relayed !== undefined) Object.assign(message, { relayed: true })
     if (draft.large !== undefined) Object.assign(message, { large: draft.large })
+    if (draft.term !== undefined) Object.assign(message, { term: keep === undefined ? draft.term : own(draft.term) })
+    if (draft.via !== undefined) Object.assign(message, { via: draft.via })
     if (keep === undefined) {
       passed = head
       return message
@@ -68,6 +72,12 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     // The end of the chain is the topic that has been quiet longest.
     while (bytes > maxBytes && oldest !== undefined) drop(oldest)
     return message
+  }
+
+  function lose(lost: LostInterest): Lost {
+    const loss = { offset: ++head, epoch, time: clock.now(), lost }
+    losses.add(loss)
+    return loss
   }
 
   function open(topic: Topic, keep: Keep): Ring {
@@ -122,10 +132,10 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     while (rings.get(ring.topic) === ring && (ring.messages[ring.first] as Message).time < since) drop(ring)
   }
 
-  function read(interest: Interest, after: Cursor): Message[] | 'lost' {
-    if (after.epoch !== epoch || after.offset > head) return 'lost'
+  function read(interest: Interest, after: Cursor): (Message | Lost)[] | 'lost' {
+    if (after.epoch !== epoch || after.offset > head || after.offset < losses.floor) return 'lost'
     if (after.offset === head) return []
-    const found: Message[] = []
+    const found: (Message | Lost)[] = losses.since(interest, after.offset)
     const seen = new Set<Topic>()
     for (const ring of ringsSince(interest, after.offset)) {
       seen.add(ring.topic)
@@ -172,6 +182,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     get head() { return head },
     get bytes() { return bytes },
     append,
+    lose,
     read,
     sweep() {
       sweeping ??= rings.values()
@@ -187,7 +198,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
   }
 }
 
-function collect(ring: Ring, after: number, into: Message[]): void {
+function collect(ring: Ring, after: number, into: (Message | Lost)[]): void {
   for (let i = ring.messages.length - 1; i >= ring.first; i--) {
     const message = ring.messages[i] as Message
     if (message.offset <= after) return
@@ -196,7 +207,7 @@ function collect(ring: Ring, after: number, into: Message[]): void {
 }
 
 function weight(message: Message): number {
-  return message.body.length + message.topic.length + message.contentType.length + OVERHEAD
+  return message.body.length + message.topic.length + message.contentType.length + baggageOf(message) + OVERHEAD
 }
 
 /**

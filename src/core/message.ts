@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { Cursor } from './cursor.ts'
+import type { Interest } from './interest.ts'
 import type { Topic } from './topic.ts'
 
 /**
@@ -29,6 +30,10 @@ export interface Draft {
   readonly contentType: string
   /** Whether the body is valid UTF-8, so that it may travel as text. Whoever parsed the body knows. */
   readonly text: boolean
+  /** The Erlang term that the body shows, in external term format with the 131 before it. */
+  readonly term?: Buffer
+  /** Where it has come through: epochs of hubs, and names of peers such as `cn:NAME` and `ip:ADDRESS`. */
+  readonly via?: readonly string[]
 }
 
 /** A draft that has its place in the one order. Immutable; `body` must not be written to by anyone. */
@@ -44,7 +49,22 @@ export function draft(topic: Topic, body: Buffer, contentType = 'application/oct
   return { topic, body, contentType, text: isUtf8(body) }
 }
 
-export function cursorOf(message: Message): Cursor {
+/** Nobody knows what was lost on its way to this hub; it may have been of any topic that this wants. */
+export interface LostInterest extends Interest {
+  /** As that of a message: whoever goes by one of these names is not told, so that it does not go round. */
+  readonly via?: readonly string[]
+}
+
+/** Stands in the one order where something was lost. */
+export interface Lost {
+  readonly offset: number
+  readonly epoch: string
+  /** As a message's. */
+  readonly time: number
+  readonly lost: LostInterest
+}
+
+export function cursorOf(message: Cursor): Cursor {
   return { epoch: message.epoch, offset: message.offset }
 }
 
@@ -65,7 +85,17 @@ export function encodedOnce(message: Message, key: string, encode: (message: Mes
 /** A topic that is longer is worth counting. */
 const SHORT_TOPIC = 64
 
-/** What a message that waits somewhere keeps in memory, in bytes: its body, and its topic where that is long. */
-export function memoryOf({ body, topic }: Message): number {
-  return body.length + (topic.length > SHORT_TOPIC ? 4 * topic.length : 0)
+/** What a message that waits somewhere keeps in memory, in bytes: its body, its term, its way, and its topic where that is long. */
+export function memoryOf(message: Message): number {
+  const { body, topic } = message
+  return body.length + baggageOf(message) + (topic.length > SHORT_TOPIC ? 4 * topic.length : 0)
+}
+
+/** What an entry of `via` keeps in memory beside its text, in bytes. */
+const NAME_OVERHEAD = 32
+
+/** What the term of a message, and the way it has come, keep in memory, in bytes. */
+export function baggageOf({ term, via }: Draft): number {
+  const bytes = term?.length ?? 0
+  return via === undefined ? bytes : via.reduce((sum, name) => sum + name.length + NAME_OVERHEAD, bytes)
 }

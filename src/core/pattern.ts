@@ -87,3 +87,13 @@ class CompiledPattern implements Pattern {
     return this.#matcher(topic, budget)
   }
 }
+
+/** Whether surely no topic is matched by both. The answer no says little: they may be apart all the same. */
+export function areApart(a: Pattern, b: Pattern): boolean {
+  return (!a.prefix.startsWith(b.prefix) && !b.prefix.startsWith(a.prefix)) || (!a.suffix.endsWith(b.suffix) && !b.suffix.endsWith(a.suffix))
+}
+
+/** Whether every topic that `pattern` matches is surely matched by `wide`, too: one like `news/*` over `news/eu/*`. */
+export function coversAll(wide: Pattern, pattern: Pattern): boolean {
+  return /^\*+$/.test(wide.source.slice(wide.prefix.length)) && pattern.prefix.startsWith(wide.prefix)
+}

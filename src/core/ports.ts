@@ -1,6 +1,6 @@
 import type { Cursor } from './cursor.ts'
 import type { Interest } from './interest.ts'
-import type { Draft, Message } from './message.ts'
+import type { Draft, Lost, LostInterest, Message } from './message.ts'
 import type { Topic } from './topic.ts'
 
 /** Time, handed in, so that a whole hub runs on a made-up clock. */
@@ -45,8 +45,11 @@ export interface Subscriber {
   /** Whether messages that lie on disk may be delivered; to all others they are a gap. */
   readonly takesLarge?: boolean
   deliver(message: Message): void
-  /** Something after `from` and up to `to` is lost to this subscriber. */
-  gap(from: Cursor, to: Cursor): void
+  /**
+   * Something after `from` and up to `to` is lost to this subscriber.
+   * @param lost stated where something was lost on its way to this hub: only what this wants may be missing
+   */
+  gap(from: Cursor, to: Cursor, lost?: LostInterest): void
 }
 
 /**
@@ -55,23 +58,29 @@ export interface Subscriber {
  * wants, after the cursor, in the order of offsets; or 'lost' when the epoch is another, the offset was never given, or
  * anything the interest may have wanted after the cursor is no longer there. Never a part: an iteration that cannot go on
  * MUST throw, and the rest counts as lost.
+ *
+ * `lose` numbers a loss as `append` does a message, in the same order, and keeps it, whatever the rules say: a read gives it
+ * in its place to an interest that it touches (see `overlapOf`). It MUST NOT fail: what cannot be written stays in
+ * memory. Losses are bounded: where the oldest are let go, a read from before the last of those is 'lost', whichever its
+ * interest; the newest thousand MUST stay where they name little.
  */
 export interface Log {
   readonly epoch: string
   /** The last offset given; 0 before the first. */
   readonly head: number
   append(draft: Draft): Message | Promise<Message>
-  read(interest: Interest, after: Cursor): Iterable<Message> | AsyncIterable<Message> | 'lost'
+  lose(interest: LostInterest): Lost | Promise<Lost>
+  read(interest: Interest, after: Cursor): Iterable<Message | Lost> | AsyncIterable<Message | Lost> | 'lost'
   /** Lets go of what has grown too old. Cheap; called now and then. */
   sweep(): void
 }
 
 /**
  * Who is speaking, proved. A `keyed` one has an API key of a domain. A `hub` is another one on our registry that sends on
- * what it has taken: its rules have judged who published it.
+ * what it has taken: its rules have judged who published it. A `link` brings what its operator has asked for.
  */
 export interface Identity {
-  readonly kind: 'anonymous' | 'keyed' | 'signed' | 'embedded' | 'hub'
+  readonly kind: 'anonymous' | 'keyed' | 'signed' | 'embedded' | 'hub' | 'link'
   /** What a `keyed` one has the API key of, and may publish under. */
   readonly domain?: string
   /** Whether the peer is on this machine (loopback or a UNIX socket) or in this process. */
@@ -99,6 +108,11 @@ export interface HubPort {
   readonly cursor: Cursor
   /** Synchronous whenever the log is. @throws {WaystationError} `forbidden`, `stopped` */
   publish(draft: Draft, by: Identity): Receipt | Promise<Receipt>
+  /**
+   * Something of this interest is lost on its way to this hub. It is numbered like a message, everyone who may want something
+   * of it is told, and so is whoever resumes across it. Does nothing once the hub has stopped.
+   */
+  lose(interest: LostInterest): void
   /** How many receivers are here for a topic. */
   audience(topic: Topic): number
   may(verb: 'publish' | 'subscribe', topic: Topic, by: Identity): boolean
@@ -117,6 +131,11 @@ export interface HubPort {
 
 /** A subscriber that is being caught up, and then goes over to the live stream by `live`. */
 export interface Latecomer extends Subscriber {
+  /**
+   * Whether it can tell which of its topics a gap is of. Where the log has some of them in full and others not, it gets a gap
+   * of these alone (`lost`, `to` the same place as `from`), and everything of those. To all others everything is lost.
+   */
+  readonly takesParts?: true
   /** Waits until there is room for more; `undefined` when there is. Rejects when the receiver is gone. */
   room(): Promise<void> | undefined
   /** Everything up to now was delivered. Joins the live stream before it returns, without a message in between. */
@@ -143,5 +162,6 @@ export interface Meter {
   slow(transport: string, topic: string): void
   /** A delivery was tried in vain. */
   failed(transport: string): void
-  gap(transport: string): void
+  /** @param receivers that were told that messages are lost; 1 when not stated */
+  gap(transport: string, receivers?: number): void
 }

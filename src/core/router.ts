@@ -1,4 +1,5 @@
 import type { Interest } from './interest.ts'
+import { overlapOf } from './overlap.ts'
 import type { Pattern } from './pattern.ts'
 import type { Subscriber } from './ports.ts'
 import { createPatternIndex } from './pattern-index.ts'
@@ -14,6 +15,11 @@ export interface Router {
   join(interest: Interest, subscriber: Subscriber): () => void
   /** Everyone who wants this topic, each once. The list is not changed by later joins: it may be walked at leisure. */
   match(topic: Topic): readonly Subscriber[]
+  /**
+   * Everyone who may want something that the interest wants, each once. Whoever is left out surely wants nothing of it; of
+   * two patterns that only their inner parts keep apart it is not found out.
+   */
+  overlapping(interest: Interest): readonly Subscriber[]
   /** Those who hear of everything. They are in no `match`. */
   readonly everywhere: readonly Subscriber[]
   /** Adds one to those. Gives what takes it back; taking back twice does nothing. */
@@ -37,6 +43,10 @@ interface Group {
 }
 
 const NOBODY: readonly Subscriber[] = []
+/** Comparisons of two patterns for one overlap, some ten milliseconds; past them a pattern counts as overlapping. */
+const MOST_COMPARISONS = 1_000_000
+/** Questions for one overlap whether a pattern matches a name that begins and ends as it does; past them it counts so, too. */
+const MOST_QUESTIONS = 100_000
 
 export function createRouter(): Router {
   const exact = new Map<Topic, Group>()
@@ -81,6 +91,33 @@ export function createRouter(): Router {
     entry.takeOut()
   }
 
+  function addMatching(topics: readonly Topic[], to: Set<Subscriber>): void {
+    const added = new Set<PatternEntry>()
+    let left = MOST_QUESTIONS
+    for (const topic of topics) {
+      const group = exact.get(topic)
+      if (group !== undefined) addAll(group.members, to)
+      if (index.size === 0 || !topicIsText(topic)) continue
+      index.walk(topic, (entry) => {
+        const { pattern, members } = entry
+        if (added.has(entry) || !topic.startsWith(pattern.prefix) || !topic.endsWith(pattern.suffix)) return
+        if (--left >= 0 && !pattern.matches(topic)) return
+        added.add(entry)
+        addAll(members, to)
+      })
+    }
+  }
+
+  function addMeeting(interest: Interest, to: Set<Subscriber>): void {
+    const sought = overlapOf(interest)
+    for (const [topic, { members }] of exact) if (sought.matches(topic)) addAll(members, to)
+    let left = MOST_COMPARISONS
+    for (const { pattern, members } of entries.values()) {
+      left -= interest.patterns.length
+      if (left < 0 || sought.patternsMayMeet(pattern)) addAll(members, to)
+    }
+  }
+
   return {
     get topics() { return exact.size },
     get patterns() { return entries.size },
@@ -106,6 +143,12 @@ export function createRouter(): Router {
       })
       return all === undefined ? byName : [...all]
     },
+    overlapping(interest) {
+      const found = new Set<Subscriber>()
+      addMatching(interest.topics, found)
+      if (interest.patterns.length > 0) addMeeting(interest, found)
+      return [...found]
+    },
     get everywhere() { return everywhere },
     joinAll(subscriber) {
       everywhere = [...everywhere, subscriber]
@@ -118,6 +161,10 @@ export function createRouter(): Router {
       }
     },
   }
+}
+
+function addAll(members: Members, to: Set<Subscriber>): void {
+  for (const subscriber of members.keys()) to.add(subscriber)
 }
 
 function addTo(members: Members, subscriber: Subscriber): void {

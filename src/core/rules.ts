@@ -1,5 +1,5 @@
 import { domainOf } from './keys.ts'
-import { compilePattern, type Pattern } from './pattern.ts'
+import { areApart, compilePattern, coversAll, type Pattern } from './pattern.ts'
 import type { Identity } from './ports.ts'
 import type { Interest } from './interest.ts'
 import { topicFromText, type Topic } from './topic.ts'
@@ -107,18 +107,8 @@ export function createRules(rules: readonly Rule[], owns: (topic: Topic) => bool
   }
 }
 
-/** Whether surely no topic is matched by both. */
-function areApart(a: Pattern, b: Pattern): boolean {
-  return !a.prefix.startsWith(b.prefix) && !b.prefix.startsWith(a.prefix)
-}
-
 function isKept(keep: Keep): boolean {
   return keep.messages > 0 && keep.ms > 0
-}
-
-/** Whether every topic that `pattern` matches is surely matched by `rule`, too: one like `news/*` over `news/eu/*`. */
-function coversAll(rule: Pattern, pattern: Pattern): boolean {
-  return /^\*+$/.test(rule.source.slice(rule.prefix.length)) && pattern.prefix.startsWith(rule.prefix)
 }
 
 /** Whether somebody may publish under a domain that is owned. */
@@ -127,7 +117,7 @@ function isProved(by: Identity, topic: Topic): boolean {
 }
 
 function admits(who: Who, by: Identity): boolean {
-  if (by.kind === 'embedded' || by.kind === 'hub') return true
+  if (by.kind === 'embedded' || by.kind === 'hub' || by.kind === 'link') return true
   switch (who) {
     case 'anyone': return true
     case 'signed': return by.kind === 'signed' || by.kind === 'keyed'

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
+import { watchContents, type Watch } from './watch.ts'
 
 export interface TlsFiles {
   readonly cert: string
@@ -23,7 +24,7 @@ export async function readTlsPair(files: TlsFiles): Promise<TlsPair> {
 }
 
 async function read(files: TlsFiles): Promise<TlsPair> {
-  const [cert, key] = await Promise.all([text(files.cert), text(files.key)])
+  const [cert, key] = await Promise.all([readText(files.cert), readText(files.key)])
   return { cert, key }
 }
 
@@ -34,13 +35,15 @@ function check(files: TlsFiles, { cert, key }: TlsPair): void {
   attempt(() => createSecureContext({ cert, key }), `${files.cert} cannot be used`)
 }
 
-async function text(file: string): Promise<string> {
+/** @throws {Error} with a sentence that names the file */
+export async function readText(file: string): Promise<string> {
   return readFile(file, 'utf8').catch((cause: Error) => {
     throw new Error(`${file} cannot be read: ${cause.message}`, { cause })
   })
 }
 
-function attempt<T>(fn: () => T, otherwise: string): T {
+/** @throws {Error} with the sentence, where the function throws anything; that is its cause */
+export function attempt<T>(fn: () => T, otherwise: string): T {
   try {
     return fn()
   } catch (cause) {
@@ -48,56 +51,22 @@ function attempt<T>(fn: () => T, otherwise: string): T {
   }
 }
 
-export interface TlsWatch {
-  /** Reads the files now. */
-  reload(): Promise<void>
-  stop(): void
-}
-
-const LOOK_MS = 1_000
-
 /**
  * Reads the files every second and hands over the new pair when they changed. A pair that cannot be used is told once,
- * and the old one stays. The contents are compared, not times: what changed before the first look is seen as well, and
- * so is a link that points elsewhere.
+ * and the old one stays.
  */
-export function watchTls(files: TlsFiles, first: TlsPair, on: { pair(pair: TlsPair): void; error(error: Error): void }): TlsWatch {
+export function watchTls(files: TlsFiles, first: TlsPair, on: { pair(pair: TlsPair): void; error(error: Error): void }): Watch {
   let current = first
-  /** What the last look found, usable or not. */
-  let seen = first.cert + first.key
-  let running: Promise<void> | undefined
-  let again = false
-
-  async function look(): Promise<void> {
-    const found = await read(files).catch((error: Error) => error)
-    const mark = found instanceof Error ? found.message : found.cert + found.key
-    if (mark === seen) return
-    seen = mark
-    try {
-      if (found instanceof Error) throw found
+  return watchContents({
+    read: () => read(files),
+    markOf: ({ cert, key }) => cert + key,
+    first: first.cert + first.key,
+    take(found) {
       check(files, found)
       if (found.cert === current.cert && found.key === current.key) return
       current = found
       on.pair(found)
-    } catch (error) {
-      on.error(error as Error)
-    }
-  }
-  async function load(): Promise<void> {
-    do {
-      again = false
-      await look()
-    } while (again)
-    running = undefined
-  }
-  function reload(): Promise<void> {
-    again = running !== undefined
-    return (running ??= load())
-  }
-  const timer = setInterval(() => void reload(), LOOK_MS)
-  timer.unref()
-  return {
-    reload,
-    stop: () => clearInterval(timer),
-  }
+    },
+    error: on.error,
+  })
 }

@@ -223,6 +223,11 @@ export class WebSocketConnection {
     this.close(CLOSE.tryLater, 'slow consumer')
   }
 
+  /** Goes on only with whoever comes back: what it was here for is not whole any more. */
+  gone(why: string): void {
+    this.close(CLOSE.gone, why)
+  }
+
   /** Ends without a word. */
   destroy(): void {
     this.#ws.terminate()

@@ -15,7 +15,7 @@ export interface TlsFiles {
 /** The newest usable contents of these files. They are watched: see `openCredentials`. */
 export interface Credentials {
   /** For `tls.createServer`, `setSecureContext` and `tls.connect`: CA, certificate, key, list of the revoked, versions. */
-  readonly context: { readonly ca: string; readonly cert: string; readonly key: string; readonly crl?: string; readonly minVersion: 'TLSv1.2' }
+  readonly context: { readonly ca: string; readonly cert: string; readonly key: string; readonly crl?: string[]; readonly minVersion: 'TLSv1.2' }
   /** Whether this certificate is on the list. Asked at each connection, resumed sessions included, and of live ones at each change. */
   isRevoked(certificate: X509Certificate): boolean
   /** Called after each change. Gives what takes it back. */
@@ -52,4 +52,6 @@ export interface LinkView {
   readonly name: string
   readonly topics: readonly string[]
   readonly current: LinkState
+  /** Globs that the other end cannot be asked for, where there are any: PonyExpress knows names only. */
+  readonly unserved?: readonly string[]
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { WaystationError } from '../core/errors.ts'
+import { spreadLinkServer } from './link-options.ts'
 import { hint } from './nearest.ts'
 import { readValue } from './option-values.ts'
 import { envName, flagName, OPTIONS, type Config, type Option, type OptionName, type Options } from './options.ts'
@@ -41,7 +42,7 @@ export function effective(sources: readonly Source[], found: readonly string[] =
     from[name] = 'default'
   }
   for (const { name: source, values, write } of sources) {
-    for (const [name, stated] of Object.entries(values)) {
+    for (const [name, stated] of statedBy(values, source, problems)) {
       if (stated === undefined) continue
       if (!Object.hasOwn(OPTIONS, name)) {
         problems.push(`${source}: ${write(name)} is no option${hint(name, NAMES, write)}`)
@@ -58,6 +59,15 @@ export function effective(sources: readonly Source[], found: readonly string[] =
   problems.push(...judgeTogether(options as Options, from as Effective['from']))
   if (problems.length > 0) throw invalid(problems)
   return { options: options as Options, from: from as Effective['from'] }
+}
+
+/** What a source states, with `linkServer` spread out where it may stand. */
+function statedBy(values: Source['values'], source: string, problems: string[]): [string, unknown][] {
+  if (values['linkServer'] === undefined || source === 'environment' || source === 'command line') return Object.entries(values)
+  const { linkServer, ...rest } = values
+  const spread = spreadLinkServer(linkServer)
+  problems.push(...spread.problems.map((problem) => `${source}: ${problem}`))
+  return Object.entries({ ...rest, ...spread.values })
 }
 
 /** The error that tells these problems, a line each. */

@@ -26,6 +26,8 @@ import { attachTo } from './attach.ts'
 import { createAdmissions } from './admissions.ts'
 import { effective, fromProgram } from './config.ts'
 import { openRegistry } from './database.ts'
+import { hostsLinks } from './link-hosts.ts'
+import { createLinks } from './links.ts'
 import { createLogger, type Logger } from './log.ts'
 import { createMetrics, type Gauges } from './metrics.ts'
 import { createOperations } from './operations.ts'
@@ -47,6 +49,8 @@ export interface WaystationServer extends AsyncDisposable {
   readonly options: Options
   /** Where it listens, as a client writes it: `http://127.0.0.1:8081`, or the path of a UNIX socket. */
   readonly url: string
+  /** The port that takers of links connect to; undefined where there is none. */
+  readonly linkPort: number | undefined
   /** Anyone who reaches the address may publish: it listens beyond this machine and no rule says otherwise. */
   readonly open: boolean
   /**
@@ -90,7 +94,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const router = createRouter()
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const gauges: Gauges = {
-    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }) }),
+    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }), ...(links.ports.length > 0 && { link: links.takers }) }),
+    links: () => Object.fromEntries(links.views().map(({ name, current }) => [name, current.state === 'up'])),
     webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
     registry: () => registry?.available,
     spoolBytes: () => lonelyps?.spool.bytes ?? 0,
@@ -124,7 +129,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     checked: metrics.keyChecked,
     log: logger,
   })
-  const operations = createOperations({ ready: () => !stopping && started, registry, metrics })
+  const operations = createOperations({ ready: () => !stopping && started, registry, links: () => links.views(), metrics })
 
   const lonelyps = options.lonelyps && registry !== undefined ? composeLonelyps(options, { kit, registry, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
 
@@ -138,6 +143,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     ...(options.pinghub ? [pinghub.route] : []),
   ]
   const embedded = createPublicHub(hub, meter)
+  const links = createLinks({ kit, random: realRandom, hub, logger, metrics })
+  hostsLinks(embedded.hub, links)
   const dispatch = createDispatch(routes, trusted, (error) => logger.error({ err: error }, 'a request failed'))
 
   const port = createOwnPort({
@@ -157,6 +164,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     await lonelyps?.webhooks.start(hub)
     await lonelyps?.started()
     for (const transport of transports) await transport.start(hub)
+    await links.startStated(options)
     if (options.pinghub) stats.start()
     let isUp = true
     const again = (): void => {
@@ -203,7 +211,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     const letGo = holdProcess()
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
-    await Promise.all(transports.map((transport) => transport.stop(deadline.signal)))
+    await Promise.all([...transports.map((transport) => transport.stop(deadline.signal)), links.stop(deadline.signal)])
     await lonelyps?.unregister()
     // Last, because what came in until now has webhooks to go out.
     await lonelyps?.webhooks.stop(deadline.signal)
@@ -226,6 +234,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     hub: embedded.hub,
     options,
     get url() { return urlOf(port.server, address, options.tlsCert !== '') },
+    get linkPort() { return links.ports[0] },
     get open() { return !isLocalAddress(address) && openToAll(options.rules) },
     async listen() {
       await running()

@@ -8,6 +8,9 @@ export const METRICS = {
   waystation_patterns: { type: 'gauge', help: 'patterns that somebody subscribes to' },
   waystation_registry_up: { type: 'gauge', help: 'whether the database of registrations and API keys answers: 1 or 0' },
   waystation_key_checks_total: { type: 'counter', label: 'result', help: 'API keys of wspubsub publishers that were checked: good, bad or unavailable' },
+  waystation_link_up: { type: 'gauge', label: 'link', help: 'whether a link that this hub takes topics by is there: 1 or 0' },
+  waystation_link_dropped_total: { type: 'counter', label: 'reason', help: 'messages that came by a link and were not published: they had come from this hub, were repeats, or were refused' },
+  waystation_takers_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of links that were refused or ended for what they sent' },
   waystation_registrations: { type: 'gauge', help: 'webhook registrations' },
   waystation_webhooks: { type: 'gauge', label: 'state', help: 'webhooks that are on their way (running) or wait for their turn (waiting)' },
   waystation_spool_bytes: { type: 'gauge', help: 'bytes of messages that lie on disk on their way' },
@@ -18,9 +21,9 @@ export const METRICS = {
   waystation_deliveries_failed_total: { type: 'counter', label: 'transport', help: 'deliveries that were tried in vain' },
   waystation_publish_to_write_seconds: { type: 'histogram', label: 'transport', help: 'from the publishing of a message to its write to all, once for each write' },
   waystation_slow_consumers_total: { type: 'counter', label: 'transport', help: 'connections that were let go because they did not keep up' },
-  waystation_gaps_total: { type: 'counter', label: 'transport', help: 'resumptions that found messages missing' },
+  waystation_gaps_total: { type: 'counter', label: 'transport', help: 'times that a receiver was told that messages are lost' },
   waystation_connections_refused_total: { type: 'counter', label: 'reason', help: 'connections that were refused by a limit' },
-} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state' | 'result'; help: string }>
+} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state' | 'result' | 'link'; help: string }>
 
 export type MetricName = keyof typeof METRICS
 
@@ -31,6 +34,8 @@ export interface HubMetrics {
   readonly meter: Meter
   refused(reason: string): void
   keyChecked(result: string): void
+  linkDropped(reason: string): void
+  takerRefused(reason: string): void
   /** Messages that came in, and that were written, over all transports. */
   totals(): { in: number; out: number }
   /** The whole page, in Prometheus' text form. */
@@ -47,6 +52,8 @@ export interface Gauges {
   spoolBytes(): number
   /** `undefined` where there is no registry. */
   registry(): boolean | undefined
+  /** Whether each link that topics are taken by is up, by its name. */
+  links(): Record<string, boolean>
 }
 
 /**
@@ -85,6 +92,7 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
       const isUp = gauges.registry()
       return isUp === undefined ? {} : { '': isUp ? 1 : 0 }
     },
+    waystation_link_up: () => Object.fromEntries(Object.entries(gauges.links()).map(([name, isUp]) => [name, isUp ? 1 : 0])),
     waystation_registrations: () => ({ '': gauges.webhooks().registrations }),
     waystation_webhooks: () => ({ running: gauges.webhooks().running, waiting: gauges.webhooks().waiting }),
     waystation_spool_bytes: () => ({ '': gauges.spoolBytes() }),
@@ -122,9 +130,11 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
       },
       slow: (transport) => add('waystation_slow_consumers_total', transport, 1),
       failed: (transport) => add('waystation_deliveries_failed_total', transport, 1),
-      gap: (transport) => add('waystation_gaps_total', transport, 1),
+      gap: (transport, receivers = 1) => add('waystation_gaps_total', transport, receivers),
     },
     refused: (reason) => add('waystation_connections_refused_total', reason, 1),
+    linkDropped: (reason) => add('waystation_link_dropped_total', reason, 1),
+    takerRefused: (reason) => add('waystation_takers_refused_total', reason, 1),
     keyChecked: (result) => add('waystation_key_checks_total', result, 1),
     totals: () => ({ in: total('waystation_messages_published_total'), out: total('waystation_deliveries_total') }),
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),

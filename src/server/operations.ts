@@ -1,17 +1,32 @@
 import type { ServerResponse } from 'node:http'
 import { replyText } from '../http/reply.ts'
 import type { Request, Route } from '../http/server.ts'
+import type { LinkView } from '../links/ports.ts'
 import type { HubMetrics } from './metrics.ts'
 
 /**
- * `/_/healthz` (the process answers), `/_/readyz` (it takes newcomers, and the database of registrations and keys answers;
- * `?exclude=registry` leaves that out) and `/_/metrics` (Prometheus).
+ * `/_/healthz` (the process answers), `/_/readyz` (it takes newcomers, the database of registrations and keys answers, and
+ * the links that topics are taken by are there; `?exclude=registry` and `?exclude=links` leave those out) and
+ * `/_/metrics` (Prometheus).
  */
-export function createOperations(parts: { ready: () => boolean; registry: { readonly available: boolean } | undefined; metrics: HubMetrics }): Route {
+export function createOperations(parts: {
+  ready: () => boolean
+  registry: { readonly available: boolean } | undefined
+  links: () => readonly LinkView[]
+  metrics: HubMetrics
+}): Route {
   function readiness(query: string): readonly [status: number, text: string] {
     if (!parts.ready()) return [503, 'stopping\n']
-    if (parts.registry?.available !== false) return [200, 'ready\n']
-    return new URLSearchParams(query).getAll('exclude').includes('registry') ? [200, 'ready, without its registry\n'] : [503, 'the registry is unavailable\n']
+    const lacks: [part: string, text: string][] = []
+    if (parts.registry?.available === false) lacks.push(['registry', 'the registry is unavailable'])
+    const down = parts.links().filter(({ current }) => current.state === 'down').length
+    // Where they lead is for the log and the metrics: this page is for whoever asks.
+    if (down > 0) lacks.push(['links', down === 1 ? 'a link is down' : `${down} links are down`])
+    if (lacks.length === 0) return [200, 'ready\n']
+    const excluded = new URLSearchParams(query).getAll('exclude')
+    const missed = lacks.filter(([part]) => !excluded.includes(part))
+    if (missed.length > 0) return [503, missed.map(([, text]) => `${text}\n`).join('')]
+    return [200, `ready, without its ${[...new Set(lacks.map(([part]) => part))].join(' and ')}\n`]
   }
   const pages: Record<string, (response: ServerResponse, query: string) => void> = {
     '/_/healthz': (response) => replyText(response, 200, 'ok\n'),

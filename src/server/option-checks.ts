@@ -4,6 +4,7 @@ import { addressSet, parseAddress } from '../http/address.ts'
 import { createOrigins } from '../http/origin.ts'
 import { readDatabase } from './database.ts'
 import { dictionariesOf, readDictionaries } from './dictionaries.ts'
+import { isThisMachine, tcpRefused } from './link-options.ts'
 import { judgeSchemes } from './schemes.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
 
@@ -36,6 +37,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     const missing = options.tlsCert === '' ? 'tlsCert' : 'tlsKey'
     problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)
   }
+  problems.push(...judgeLinks(options, at))
   if (options.pongDeadline <= options.pingInterval) {
     // Whichever of the two somebody stated is the one to mend.
     problems.push(from.pongDeadline === 'default'
@@ -43,6 +45,23 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
       : `${at('pongDeadline')} must be longer than the ping interval of ${options.pingInterval} ms`)
   }
   return problems
+}
+
+/** The daemon of links: its three files, or clear text on this machine. */
+function judgeLinks(options: Options, at: (name: OptionName) => string): string[] {
+  const files = (['linkCacertfile', 'linkCertfile', 'linkKeyfile', 'linkCrlfile'] as const).filter((name) => options[name] !== '')
+  if (options.linkPort === '') {
+    const idle = files[0] ?? (options.linkGrants.length > 0 ? 'linkGrants' : undefined)
+    return idle === undefined ? [] : [`${at(idle)} is stated, but no port: state linkPort as well (--link-port)`]
+  }
+  if (options.linkTransport === 'tcp') {
+    const stated = files[0]
+    if (stated !== undefined) return [`${at(stated)} is stated, but linkTransport is tcp, which has no certificates`]
+    if (options.linkGrants.length > 0) return [`${at('linkGrants')} are stated, but linkTransport is tcp, which has no certificates`]
+    return options.linkInsecure || options.linkHost === '' || isThisMachine(options.linkHost) ? [] : [tcpRefused(at('linkHost'), 'linkInsecure (--link-insecure)')]
+  }
+  const missing = (['linkCacertfile', 'linkCertfile', 'linkKeyfile'] as const).filter((name) => options[name] === '')
+  return missing.map((name) => `${at('linkPort')} needs ${name} (--${flagName(name)}): "waystation certs" makes all three`)
 }
 
 function written(name: OptionName, source: string): string {

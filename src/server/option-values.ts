@@ -1,13 +1,9 @@
 import * as v from 'valibot'
 import { compilePattern } from '../core/pattern.ts'
 import type { Rule } from '../core/rules.ts'
-import { hint } from './nearest.ts'
+import { readGrants, readLinks } from './link-options.ts'
+import { explain, fault, parsedJson, type Faults } from './option-faults.ts'
 import type { Option } from './options.ts'
-
-/** A value that cannot be used. One value may have several faults. */
-export interface Faults {
-  readonly faults: readonly string[]
-}
 
 const SIZES: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1000, kib: 1024, m: 1024 ** 2, mb: 1e6, mib: 1024 ** 2, g: 1024 ** 3, gb: 1e9, gib: 1024 ** 3 }
 const TIMES: Record<string, number> = { '': 1, ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 36e5, d: 864e5 }
@@ -27,12 +23,17 @@ export function readValue(option: Option, value: unknown): { value: unknown } | 
     case 'time': return readAmount(value, TIMES, 'a time such as 500ms, 10s or 5m', option.min, LONGEST_TIMER)
     case 'count': return readAmount(value, { '': 1 }, 'a whole number', option.min)
     case 'rules': return readRules(value)
+    case 'grants': return readGrants(value)
+    case 'links': return readLinks(value)
+    case 'port': return readPort(value)
     default: return option.kind satisfies never
   }
 }
 
-function fault(...faults: string[]): Faults {
-  return { faults }
+function readPort(value: unknown): { value: number | '' } | Faults {
+  if (value === '') return { value }
+  const number = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value
+  return typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 65_535 ? { value: number } : fault('must be a port number from 0 to 65535')
 }
 
 function readTexts(value: unknown): { value: readonly string[] } | Faults {
@@ -71,16 +72,10 @@ const rules = v.array(v.strictObject({
 const RULE_KEYS = ['topics', 'publish', 'subscribe', 'keep', 'messages', 'age']
 
 function readRules(value: unknown): { value: readonly Rule[] } | Faults {
-  let stated = value
-  if (typeof value === 'string') {
-    try {
-      stated = JSON.parse(value)
-    } catch {
-      return fault('must be JSON: a list of rules')
-    }
-  }
-  const parsed = v.safeParse(rules, stated)
-  if (!parsed.success) return { faults: parsed.issues.map(explain) }
+  const stated = parsedJson(value, 'a list of rules')
+  if ('faults' in stated) return stated
+  const parsed = v.safeParse(rules, stated.value)
+  if (!parsed.success) return { faults: parsed.issues.map((issue) => explain(issue, 'a rule', RULE_KEYS)) }
   const faults: string[] = []
   const made = parsed.output.map((rule, i): Rule => {
     try {
@@ -95,12 +90,4 @@ function readRules(value: unknown): { value: readonly Rule[] } | Faults {
     return { ...rest, keep: { messages: keep.messages, ms: 'value' in age ? age.value : 0 } } as Rule
   })
   return faults.length > 0 ? { faults } : { value: made }
-}
-
-function explain(issue: v.BaseIssue<unknown>): string {
-  const where = (issue.path ?? []).map((part) => (typeof part.key === 'number' ? `[${part.key}]` : `.${String(part.key)}`)).join('')
-  const key = String(issue.path?.at(-1)?.key ?? '')
-  if (issue.expected === 'never') return `${where} is no key of a rule${hint(key, RULE_KEYS)}`
-  if (issue.received === 'undefined') return `${where} is missing`
-  return `${where} must be ${issue.expected ?? 'otherwise'}, not ${issue.received}`
 }

@@ -1,5 +1,6 @@
 import { LIMITS, type LimitName } from '../core/limits.ts'
 import type { Rule } from '../core/rules.ts'
+import type { Grant, LinkOptions, LinkServerConfig } from './link-options.ts'
 
 /**
  * Every option, however it is stated: a key of the configuration file, `WAYSTATION_…` in the environment, or a flag. The
@@ -32,6 +33,18 @@ const GENERAL = {
   minimalHeaders: { kind: 'switch', default: true, value: 'on|off', help: 'the short form of headers on lonelyps WebSockets; every client reads both' },
   wspubsub: { kind: 'switch', default: true, value: 'on|off', help: 'wspubsub under /ws/pub/ and /ws/sub/: publishers with an API key' },
   wspubsubTopics: { kind: 'texts', default: [] as readonly string[], value: 'GLOB', help: 'topics that wspubsub subscribers find though nobody publishes there with a key, for what comes in by other protocols; repeatable' },
+  linkPort: { kind: 'port', default: '', value: 'PORT', help: 'where takers of links connect: the daemon of PonyExpress, over mutual TLS; 0 is any free port; none: there is no such daemon' },
+  linkHost: { kind: 'text', default: '', value: 'HOST', help: 'the address that it listens on; none: every interface, or with --link-transport tcp this machine only' },
+  linkCacertfile: { kind: 'text', default: '', value: 'FILE', help: 'the CA, in PEM, that certificates of takers must come from; "waystation certs" makes one' },
+  linkCertfile: { kind: 'text', default: '', value: 'FILE', help: 'the certificate of the daemon, in PEM; it needs the IP address that takers connect to' },
+  linkKeyfile: { kind: 'text', default: '', value: 'FILE', help: 'its key, in PEM; all these files are read again when they change' },
+  linkCrlfile: { kind: 'text', default: '', value: 'FILE', help: 'certificates of that CA that are let in no more, in PEM' },
+  linkGrants: { kind: 'grants', default: [] as readonly Grant[], value: 'JSON', help: 'which topics which certificate may take; none: every certificate of the CA all that the rules let it; usually stated in the configuration file' },
+  linkAtoms: { kind: 'texts', default: [] as readonly string[], value: 'ATOM', help: 'an atom that takers know, besides the usual ones; others from JSON are sent as text, because an unknown atom ends the connection of an Elixir node; repeatable' },
+  linkMatchAddress: { kind: 'switch', default: false, value: 'on|off', help: 'the certificate of a taker must name the IP address that it comes from' },
+  linkTransport: { kind: 'choice', default: 'tls', choices: ['tls', 'tcp'], value: 'TRANSPORT', help: 'tcp: without encryption and without certificates, for development; anyone who reaches the port takes part' },
+  linkInsecure: { kind: 'switch', default: false, value: 'on|off', help: 'with --link-transport tcp: not on this machine only' },
+  links: { kind: 'links', default: [] as readonly LinkOptions[], value: 'JSON', help: 'topics that are taken from other zones, and from where; usually stated in the configuration file' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
@@ -51,7 +64,7 @@ const BOUNDS = Object.fromEntries(
 export const OPTIONS: typeof GENERAL & LimitOptions = { ...GENERAL, ...BOUNDS }
 
 export interface Option {
-  readonly kind: 'text' | 'secret' | 'database' | 'texts' | 'switch' | 'choice' | 'rules' | 'bytes' | 'time' | 'count'
+  readonly kind: 'text' | 'secret' | 'database' | 'texts' | 'switch' | 'choice' | 'rules' | 'grants' | 'links' | 'port' | 'bytes' | 'time' | 'count'
   readonly default: unknown
   readonly choices?: readonly string[]
   readonly min?: number
@@ -71,6 +84,10 @@ interface ByKind {
   texts: readonly string[]
   switch: boolean
   rules: readonly Rule[]
+  grants: readonly Grant[]
+  links: readonly LinkOptions[]
+  /** Empty when there is none. */
+  port: number | ''
   bytes: number
   time: number
   count: number
@@ -88,11 +105,15 @@ export interface RuleConfig extends Omit<Rule, 'keep'> {
 type Written<K extends OptionName> = (typeof OPTIONS)[K]['kind'] extends 'rules'
   ? readonly RuleConfig[]
   : (typeof OPTIONS)[K]['kind'] extends 'bytes' | 'time' | 'count' ? number | string
+  : (typeof OPTIONS)[K]['kind'] extends 'port' ? number | string
   : (typeof OPTIONS)[K]['kind'] extends 'texts' ? readonly string[] | string
   : Options[K]
 
 /** What a configuration file or an embedding program states. Sizes and times may be texts: '1MiB', '30s'. */
-export type Config = { readonly [K in OptionName]?: Written<K> }
+export type Config = { readonly [K in OptionName]?: Written<K> } & {
+  /** The options that begin with `link`, put together. */
+  readonly linkServer?: LinkServerConfig
+}
 
 /** Gives the configuration back as it is; its use is that an editor knows the keys. */
 export function defineConfig(config: Config): Config {

@@ -4,7 +4,8 @@ import { WaystationError } from '../core/errors.ts'
 import type { ListenAddress } from '../http/address.ts'
 import { listen, ListenError } from '../http/listen.ts'
 import { createPort } from '../http/server.ts'
-import { readTlsPair, watchTls, type TlsFiles, type TlsWatch } from '../http/tls.ts'
+import { readTlsPair, watchTls, type TlsFiles } from '../http/tls.ts'
+import type { Watch } from '../http/watch.ts'
 import type { Logger } from './log.ts'
 
 /** The hub's own port, opened once and closed once. */
@@ -22,7 +23,7 @@ export interface OwnPort {
 export function createOwnPort(parts: Omit<Parameters<typeof createPort>[0], 'tls'> & { address: ListenAddress; files: TlsFiles; logger: Logger }): OwnPort {
   const { address, files, logger, ...rest } = parts
   let server: HttpServer | TlsServer | undefined
-  let tlsWatch: TlsWatch | undefined
+  let tlsWatch: Watch | undefined
   let opening: Promise<void> | undefined
   let closed = false
 

@@ -3,9 +3,12 @@ import { formatCursor, parseCursor } from '../core/cursor.ts'
 import { WaystationError } from '../core/errors.ts'
 import type { Hub } from '../core/hub.ts'
 import { interestIn } from '../core/interest.ts'
-import { cursorOf, draft, type Message } from '../core/message.ts'
+import { cursorOf, draft, type Draft, type Message } from '../core/message.ts'
 import type { Identity, Meter, Subscriber } from '../core/ports.ts'
-import { topicFromBytes, topicFromText, topicIsText, topicToBytes } from '../core/topic.ts'
+import { draftOfTerm, ERLANG_TERM } from '../core/term.ts'
+import { topicFromBytes, topicFromText, topicIsText, topicToBytes, type Topic } from '../core/topic.ts'
+import { plain } from '../protocol/etf/plain.ts'
+import { EtfError } from '../protocol/etf/term.ts'
 
 /** A message as an embedding program gets it. */
 export interface ReceivedMessage {
@@ -24,6 +27,11 @@ export interface ReceivedMessage {
    */
   stream(): AsyncIterable<Buffer>
   readonly contentType: string
+  /**
+   * The Erlang term that the body shows, in external term format with its 131: of a message that came as a term, but for
+   * binaries, which are their bytes.
+   */
+  readonly term?: Uint8Array
   /** `epoch:offset`; a later subscription resumes behind it. */
   readonly cursor: string
   readonly time: Date
@@ -53,7 +61,9 @@ export interface PublicHub {
   /**
    * Publishes to everyone. The body is taken as it is: it must not be changed afterwards. The limits on what clients send
    * do not hold for the program itself. A program that awaits each call publishes no faster than the hub writes.
-   * @throws {WaystationError} `stopped`
+   * With the content type `application/x-erlang-term` the body is an Erlang term in external term format. Erlang peers get
+   * it as it is, everyone else as text, bytes or JSON (`docs/protocols/erlang-terms.md`).
+   * @throws {WaystationError} `stopped`; `bad_request` for a term that is none, or holds functions or ports
    */
   publish(topic: string | Uint8Array, body: string | Uint8Array, contentType?: string): Promise<PublishReceipt>
   /**
@@ -86,7 +96,7 @@ export function createPublicHub(hub: Hub, meter: Meter): { hub: PublicHub; stop(
       const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
       const name = typeof topic === 'string' ? topicFromText(topic) : topicFromBytes(topic)
       const type = contentType ?? (typeof body === 'string' ? 'text/plain; charset=utf-8' : undefined)
-      const { message, subscribers } = await hub.publish(draft(name, bytes, type), EMBEDDED)
+      const { message, subscribers } = await hub.publish(type === ERLANG_TERM ? draftFromTerm(name, bytes) : draft(name, bytes, type), EMBEDDED)
       meter.published('embedded', bytes.length)
       inThisTurn += bytes.length + MESSAGE_WEIGHT
       if (inThisTurn > TURN_BYTES) await turnOver()
@@ -222,6 +232,15 @@ function subscribe(hub: Hub, topics: readonly string[], options: SubscribeOption
   return iterator
 }
 
+function draftFromTerm(topic: Topic, bytes: Buffer): Draft {
+  try {
+    return draftOfTerm(topic, plain(bytes))
+  } catch (error) {
+    if (error instanceof EtfError) throw new WaystationError('bad_request', `no Erlang term: ${error.message}`, error)
+    throw error
+  }
+}
+
 function received(message: Message): ReceivedMessage {
   return {
     topic: topicIsText(message.topic) ? message.topic : topicToBytes(message.topic).toString('utf8'),
@@ -240,6 +259,7 @@ function received(message: Message): ReceivedMessage {
       else yield* message.large.read()
     },
     contentType: message.contentType,
+    ...(message.term === undefined ? {} : { term: message.term }),
     cursor: formatCursor(cursorOf(message)),
     time: new Date(message.time),
   }

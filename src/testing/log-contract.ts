@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { suite, test, type TestContext } from 'node:test'
 import { formatCursor, parseCursor, type Cursor } from '../core/cursor.ts'
-import { interestIn } from '../core/interest.ts'
-import { draft, type Message } from '../core/message.ts'
+import { interestIn, wants } from '../core/interest.ts'
+import { draft, type Lost, type Message } from '../core/message.ts'
 import type { Clock, Log, Random } from '../core/ports.ts'
 import { createRules, type Rules } from '../core/rules.ts'
-import { topicFromText } from '../core/topic.ts'
+import { topicFromText, type Topic } from '../core/topic.ts'
 import { createManualClock, type ManualClock } from './manual-clock.ts'
 import { createSeededRandom } from './seeded-random.ts'
 
@@ -167,6 +167,55 @@ export function logContract(name: string, create: CreateLog): void {
       assert.deepEqual(got, got.map((_, i) => i + 1))
     })
 
+    test('a loss is numbered like a message, and a read gives it in its place', async (t) => {
+      const { log, clock } = await open(t)
+      const lost = interestIn(['kept/a', 'other/*'])
+      await append(log, 'kept/a', '1')
+      clock.advance(50)
+      const loss = await log.lose(lost)
+      await append(log, 'kept/a', '3')
+      assert.deepEqual(loss, { offset: 2, epoch: log.epoch, time: clock.now(), lost })
+      const all = await readAll(log, ['kept/a'], 0)
+      assert.deepEqual(places(all), ['1', 'lost 2', '3'])
+      assert.deepEqual((all as readonly (Message | Lost)[])[1], loss)
+      assert.deepEqual(places(await readAll(log, ['kept/a'], 1)), ['lost 2', '3'])
+      assert.deepEqual(places(await readAll(log, ['kept/a'], 2)), ['3'])
+    })
+
+    test('a loss is given to whoever it may touch, and to nobody else, whether the topic is kept or not', async (t) => {
+      const { log } = await open(t)
+      await log.lose(interestIn(['kept/a', 'unkept', 'kept/x/*', 'raw/*.end']))
+      for (const touched of ['kept/a', 'kept/*', 'unkept', 'un*', 'kept/x/1', 'kept/x/?', 'k*', '*/1', 'raw/1.end', '*.end', '*']) {
+        assert.deepEqual(places(await readAll(log, [touched], 0)), ['lost 1'], touched)
+      }
+      for (const other of ['kept/b', 'kept/b*', 'unkept/a', 'few/*', 'raw/1', 'raw/*.start', 'other']) {
+        assert.deepEqual(await readAll(log, [other], 0), [], other)
+      }
+    })
+
+    test('appends and losses that come at once have their places in the order of the calls', async (t) => {
+      const { log } = await open(t)
+      const settled: number[] = []
+      await Promise.all(Array.from({ length: 60 }, async (_, i) => {
+        const one = await (i % 3 === 0 ? log.lose(interestIn(['kept/a'])) : append(log, i % 3 === 1 ? 'kept/a' : 'unkept', String(i)))
+        assert.equal('lost' in one, i % 3 === 0)
+        settled.push(one.offset)
+      }))
+      assert.deepEqual(settled, Array.from({ length: 60 }, (_, i) => i + 1))
+      assert.equal(places(await readAll(log, ['kept/a'], 0)).length, 40)
+    })
+
+    test('the newest thousand losses are there, and a read from before those that are gone is lost, whoever asks', async (t) => {
+      const { log } = await open(t)
+      await append(log, 'kept/a', '1')
+      for (let i = 2; i <= 1_501; i++) await log.lose(interestIn(['kept/b']))
+      assert.equal(places(await readAll(log, ['kept/b'], 501)).length, 1_000)
+      assert.deepEqual(await readAll(log, ['kept/a'], 501), [])
+      const [touched, other] = [await readAll(log, ['kept/b'], 1), await readAll(log, ['kept/a'], 0)]
+      if (touched !== 'lost') assert.equal(touched.length, 1_500)
+      else assert.equal(other, 'lost', 'somebody who may have missed it is told that nothing is')
+    })
+
     for (const round of [1, 2, 3]) {
       test(`whatever happens, a read is never partial (seed ${round})`, (t) => randomly(round, (parts) => create(parts, t)))
     }
@@ -181,21 +230,22 @@ async function randomly(seed: number, create: (parts: LogParts) => Log | Promise
   const random = createSeededRandom(seed)
   const clock = createManualClock()
   const log = await create({ rules: RULES, clock, random })
-  const all: Message[] = []
+  const all: (Message | Lost)[] = []
   for (let step = 0; step < 1_000; step++) {
     const what = random.below(10)
-    if (what < 6) all.push(await append(log, random.pick(TOPICS), `body ${step}`))
+    if (what === 0) all.push(await log.lose(interestIn([random.pick(TOPICS)])))
+    else if (what < 6) all.push(await append(log, random.pick(TOPICS), `body ${step}`))
     else if (what === 6) clock.advance(random.below(8_000))
     else if (what === 7) log.sweep()
     else {
       const names = random.pick(INTERESTS)
       const after = random.below(log.head + 1)
       const wanted = interestIn(names)
-      const got = await read(log, names, after)
+      const got = await readAll(log, names, after)
       if (got === 'lost') continue
-      const expected = all.filter((one) => one.offset > after && (wanted.topics.includes(one.topic) || wanted.patterns.some((pattern) => pattern.matches(one.topic))))
-      assert.deepEqual(offsets(got), offsets(expected), `step ${step}: ${names.join(' ')} after ${after}`)
-      assert.deepEqual(got.map((one) => one.body.toString()), expected.map((one) => one.body.toString()))
+      const expected = all.filter((one) => one.offset > after && wants(wanted, 'lost' in one ? (one.lost.topics[0] as Topic) : one.topic))
+      assert.deepEqual(places(got), places(expected), `step ${step}: ${names.join(' ')} after ${after}`)
+      assert.deepEqual(got.map(({ offset }) => offset), expected.map(({ offset }) => offset))
     }
   }
   const last = log.head
@@ -208,11 +258,19 @@ async function append(log: Log, topic: string, text: string): Promise<Message> {
 }
 
 async function read(log: Log, names: readonly string[], after: number): Promise<Message[] | 'lost'> {
+  const history = await readAll(log, names, after)
+  return history === 'lost' ? history : history.filter((one): one is Message => !('lost' in one))
+}
+
+async function readAll(log: Log, names: readonly string[], after: number): Promise<(Message | Lost)[] | 'lost'> {
   const history = log.read(interestIn(names), { epoch: log.epoch, offset: after })
-  if (history === 'lost') return 'lost'
-  const messages: Message[] = []
-  for await (const message of history) messages.push(message)
-  return messages
+  return history === 'lost' ? 'lost' : Array.fromAsync<Message | Lost>(history)
+}
+
+/** Bodies as text; a loss stands with its offset. */
+function places(entries: readonly (Message | Lost)[] | 'lost'): string[] {
+  assert.notEqual(entries, 'lost', 'the read is lost')
+  return (entries as readonly (Message | Lost)[]).map((one) => ('lost' in one ? `lost ${one.offset}` : one.body.toString()))
 }
 
 function offsets(messages: readonly Message[] | 'lost'): number[] {

@@ -1,10 +1,10 @@
 import type { Cursor } from '../core/cursor.ts'
 import type { Member } from '../core/fan-out.ts'
-import type { Message } from '../core/message.ts'
+import type { LostInterest, Message } from '../core/message.ts'
 import type { Subscriber } from '../core/ports.ts'
 
 /** What came to a recorder: a message, or the gap between two places. */
-export type Arrival = { readonly message: Message } | { readonly gap: readonly [from: Cursor, to: Cursor] }
+export type Arrival = { readonly message: Message } | { readonly gap: readonly [from: Cursor, to: Cursor]; readonly lost?: LostInterest }
 
 /** A subscriber that remembers everything. */
 export interface Recorder extends Subscriber {
@@ -22,7 +22,7 @@ export function createRecorder(count = 1): Recorder {
     count,
     arrivals,
     deliver: (message) => void arrivals.push({ message }),
-    gap: (from, to) => void arrivals.push({ gap: [from, to] }),
+    gap: (from, to, lost) => void arrivals.push(lost === undefined ? { gap: [from, to] } : { gap: [from, to], lost }),
     messages: () => arrivals.flatMap((arrival) => ('message' in arrival ? [arrival.message] : [])),
     texts: () => arrivals.map((arrival) => ('message' in arrival ? arrival.message.body.toString() : '(gap)')),
   }
@@ -33,6 +33,8 @@ export interface RecordingSink extends Member {
   /** The chunks as they were written, not copied. */
   readonly chunks: readonly Buffer[]
   readonly evicted: boolean
+  /** Why it was sent away, where it was. */
+  readonly goneFor: string | undefined
   /** Everything written so far, joined. */
   bytes(): Buffer
   text(): string
@@ -44,22 +46,28 @@ export interface RecordingSink extends Member {
   end(): void
 }
 
-/** @param roomy how many bytes may be pending while there still is room */
-export function createRecordingSink(roomy = 0): RecordingSink {
+/**
+ * @param roomy how many bytes may be pending while there still is room
+ * @param names see `Member`
+ */
+export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>): RecordingSink {
   const chunks: Buffer[] = []
   let waiting: { resolve(): void; reject(error: Error): void }[] = []
   let pending = 0
   let stalled = false
   let evicted = false
+  let goneFor: string | undefined
   let ended = false
 
   return {
     slot: -1,
+    ...(names !== undefined && { names }),
     chunks,
     get pendingBytes() { return pending },
     get evicted() { return evicted },
+    get goneFor() { return goneFor },
     write(chunk) {
-      if (ended || evicted) return
+      if (ended || evicted || goneFor !== undefined) return
       chunks.push(chunk)
       if (stalled) pending += chunk.length
     },
@@ -67,6 +75,9 @@ export function createRecordingSink(roomy = 0): RecordingSink {
       if (ended || evicted) return Promise.reject(new Error('the connection is gone'))
       if (pending <= roomy) return undefined
       return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+    },
+    gone(why) {
+      goneFor ??= why
     },
     evict() {
       evicted = true

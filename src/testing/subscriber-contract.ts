@@ -20,7 +20,7 @@ export interface SubscriberUnderTest {
 
 /** What a subscriber promises beyond the contract. */
 export interface SubscriberPromises {
-  /** Whether its receivers can be told of a gap. True when not stated. */
+  /** Whether its receivers can be told of a gap. True when not stated. Those that cannot end where something was lost on its way. */
   readonly gaps?: boolean
 }
 
@@ -61,6 +61,14 @@ export function subscriberContract(
       assert.deepEqual(await arrived(), gaps ? ['message 1', GAP, 'message 6'] : ['message 1', 'message 6'])
     })
 
+    test('something that was lost on its way to the hub is told in its place, or nothing comes behind it', async (t) => {
+      const { subscriber, arrived } = await create(t)
+      subscriber.deliver(message(1))
+      assert.equal(subscriber.gap(at(1), at(2), { topics: [message(1).topic], patterns: [] }), undefined)
+      subscriber.deliver(message(3))
+      assert.deepEqual(await arrived(), gaps ? ['message 1', GAP, 'message 3'] : ['message 1'])
+    })
+
     test('an empty, a large and a binary body do not make it throw', async (t) => {
       const { subscriber } = await create(t)
       const bodies = [Buffer.alloc(0), Buffer.alloc(300_000, 0x61), Buffer.from([0, 0xff, 0xfe, 0x0a, 0x0d])]
@@ -81,6 +89,7 @@ export function subscriberContract(
       await one.leave()
       one.subscriber.deliver(message(2))
       one.subscriber.gap(at(2), at(3))
+      one.subscriber.gap(at(2), at(3), { topics: [message(1).topic], patterns: [] })
       assert.equal(one.subscriber.deliver(message(4)), undefined)
     })
   })

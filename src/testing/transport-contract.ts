@@ -170,6 +170,7 @@ function watched(world: TestHub): { port: HubPort; publish: TestHub['publish']; 
       if (depth > 0) nested++
       return hub.publish(draft, by)
     },
+    lose: (interest) => hub.lose(interest),
     audience: (topic) => hub.audience(topic),
     may: (verb, topic, by) => hub.may(verb, topic, by),
     maySubscribe: (interest, by) => hub.maySubscribe(interest, by),

@@ -1,3 +1,5 @@
+import type { Interest } from '../core/interest.ts'
+import { overlapOf } from '../core/overlap.ts'
 import { compilePattern, type Pattern } from '../core/pattern.ts'
 import { createPatternIndex, type Texts } from '../core/pattern-index.ts'
 import type { Registration, RegistryChange } from '../core/registry.ts'
@@ -23,6 +25,11 @@ export interface RegistrationIndex {
   isFew(topic: Topic): boolean
   /** Those whose glob matches. Each glob is asked once, and may take a millisecond; an `undefined` follows. */
   matching(topic: Topic, newest: number): Found | undefined
+  /**
+   * Those that a loss touches, each with one topic of those that it touches, step by step: by lost names, and by name where
+   * a lost pattern matches it. A glob that only a lost pattern touches does not come: there is no topic to name.
+   */
+  touched(lost: Interest): Generator<{ readonly registration: Registration; readonly topic: Topic } | undefined, void>
 }
 
 /** One or several: most topics have one, and a map costs more than all the rest. */
@@ -110,7 +117,40 @@ export function createRegistrationIndex(unusable: (registration: Registration, e
     }
   }
 
+  /** Each glob once, with the first name that it matches: a notice names one. */
+  function* touchedGlobs(topic: Topic, seen: Set<Glob>): Generator<Registration | undefined, void> {
+    for (const found of patterns.bits(topic)) {
+      for (const glob of found ?? []) {
+        if (seen.has(glob)) continue
+        const pattern = compiled(glob)
+        if (pattern !== 'none' && pattern.matches(topic)) {
+          seen.add(glob)
+          yield* each(glob.some, Infinity)
+        } else yield undefined
+      }
+    }
+  }
+
+  function* touched(lost: Interest): Generator<{ readonly registration: Registration; readonly topic: Topic } | undefined, void> {
+    const seen = new Set<Glob>()
+    for (const topic of lost.topics) {
+      const some = names.get(topic)
+      if (some !== undefined) for (const registration of each(some, Infinity)) yield { registration, topic }
+      if (globs.size > 0 && topicIsText(topic)) {
+        for (const registration of touchedGlobs(topic, seen)) yield registration && { registration, topic }
+      }
+      yield undefined
+    }
+    if (lost.patterns.length === 0) return
+    const overlap = overlapOf(lost)
+    for (const [topic, some] of names) {
+      if (overlap.matches(topic)) for (const registration of each(some, Infinity)) yield { registration, topic }
+      else yield undefined
+    }
+  }
+
   return {
+    touched,
     get size() { return byId.size },
     get newest() { return newest },
     has: (id) => byId.has(id),

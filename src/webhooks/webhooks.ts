@@ -1,6 +1,7 @@
-import type { Message } from '../core/message.ts'
+import type { LostInterest, Message } from '../core/message.ts'
 import type { Confirmations, HubPort, RandomBytes, Random, Subscriber, Transport } from '../core/ports.ts'
 import type { Registration, Registry } from '../core/registry.ts'
+import { createSlices } from '../core/slices.ts'
 import type { Topic } from '../core/topic.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
 import type { Checker, Scheme } from '../protocol/lonelyps/authorization.ts'
@@ -63,6 +64,9 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   const prover = createProver(options.toSubscribers, clock, randomBytes)
   const batches = createBatches(limits.maxWebhookBytes)
   const lanes = createLanes(limits.maxWebhookQueue)
+  const tellings = createSlices(clock)
+  /** What is lost, and nobody has been told yet. */
+  const untold = new Set<LostInterest>()
   const notices = createNotices({
     registry, caller, prover, checker, clock, random, policy: options.policy,
     interval: limits.missedInterval, lock: limits.webhookTotalTimeout + 5_000, failed: events.registry, own: options.own,
@@ -90,7 +94,12 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     count: 0,
     takesLarge: true,
     deliver: hear,
-    gap() {},
+    gap(_from, _to, lost) {
+      // One that waits says the same.
+      if (lost === undefined || untold.has(lost)) return
+      untold.add(lost)
+      tellings.add(tell(lost))
+    },
   }
   let leave: (() => void) | undefined
   let started = false
@@ -128,6 +137,18 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     }
   }
 
+  /** Step by step: a loss may touch any number of them. */
+  function* tell(lost: LostInterest): Generator<void, void> {
+    untold.delete(lost)
+    for (const found of index.touched(lost)) {
+      if (found !== undefined && found.registration.recovery !== undefined) {
+        meter.gap(NAME)
+        notices.missed(found.registration, found.topic)
+      }
+      yield
+    }
+  }
+
   function takeAway({ id }: Registration): void {
     if (leaving.has(id)) return
     leaving.add(id)
@@ -141,6 +162,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     await Promise.race([idle(), over.promise])
     // Asking globs may take for ever; whoever registered a name is told of what was missed.
     matching.close()
+    tellings.close()
     await caller.close()
     await idle()
     await notices.stop()
@@ -149,6 +171,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
 
   async function idle(): Promise<void> {
     await freshness.idle()
+    await tellings.idle()
     await Promise.all([named.idle(), matching.idle()])
     await deliveries.idle()
   }

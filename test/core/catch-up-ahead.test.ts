@@ -19,6 +19,7 @@ const log: Log = {
   epoch: 'e',
   head: 3,
   append: () => Promise.reject(new Error('nothing is appended here')),
+  lose: () => Promise.reject(new Error('nothing is lost here')),
   read(_, after) {
     if (after.epoch !== 'e' || after.offset < 2 || after.offset > 3) return 'lost'
     return [message(3)].filter(({ offset }) => offset > after.offset)
@@ -62,3 +63,32 @@ for (const { after, expected } of [
     assert.deepEqual(lines, expected)
   })
 }
+
+test('what the log takes for a loss of this one, and the router does not, is waited for all the same', async () => {
+  const lines: string[] = []
+  const router = createRouter()
+  let routed = 0
+  const live = new Promise<void>((resolve) => {
+    catchUp({
+      interest: interestIn(['a*']),
+      after: { epoch: 'e', offset: 0 },
+      late: {
+        count: 1,
+        deliver: ({ offset }) => void lines.push(`${offset}`),
+        gap: (from, to) => void lines.push(`gap ${from.offset} to ${to.offset}`),
+        room: () => undefined,
+        live: () => (lines.push('live'), resolve()),
+      },
+      log: { ...log, head: 1, read: (_, { offset }) => (offset === 0 ? [{ epoch: 'e', offset: 1, time: 0, lost: interestIn(['b']) }] : []) },
+      router,
+      routed: () => routed,
+      maxHeldBytes: 1_000,
+    })
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(lines, ['gap 0 to 1'])
+  routed = 1
+  for (const subscriber of router.everywhere) subscriber.gap({ epoch: 'e', offset: 0 }, { epoch: 'e', offset: 1 }, interestIn(['b']))
+  await live
+  assert.deepEqual([lines, router.everywhere, router.patterns], [['gap 0 to 1', 'live'], [], 0])
+})

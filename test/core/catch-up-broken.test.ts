@@ -18,6 +18,7 @@ const broken: Log = {
   epoch: 'e',
   head: 5,
   append: () => Promise.reject(new Error('nothing is appended here')),
+  lose: () => Promise.reject(new Error('nothing is lost here')),
   async *read() {
     yield message(1)
     yield message(2)

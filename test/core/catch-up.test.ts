@@ -239,6 +239,7 @@ function createSlowWorld(): SlowWorld {
     epoch: 'e',
     head: 3,
     append: () => { throw new Error('not here') },
+    lose: () => { throw new Error('not here') },
     sweep() {},
     async *read(_, after) {
       for (const message of messages) {

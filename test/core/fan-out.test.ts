@@ -35,6 +35,7 @@ function createWorld({ maxPendingBytes = 100, encoder = lines }: { maxPendingByt
     events: {
       delivered: (deliveries, seconds) => log.push(`delivered ${deliveries} after ${seconds} s`),
       slow: () => log.push('slow'),
+      lost: (receivers) => log.push(`lost to ${receivers}`),
       empty: () => log.push('empty'),
     },
   })
@@ -228,7 +229,7 @@ test('the time that is reported is that of the oldest message, by the clock that
     turn: { add() {}, flush() {} },
     clock,
     maxPendingBytes: 100,
-    events: { delivered: (deliveries, seconds) => reports.push([deliveries, seconds]), slow() {}, empty() {} },
+    events: { delivered: (deliveries, seconds) => reports.push([deliveries, seconds]), slow() {}, lost() {}, empty() {} },
   })
   fanOut.add(createRecordingSink())
   fanOut.deliver(message(1))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WaystationError, type ErrorCode } from '../../src/core/errors.ts'
 import { interestIn } from '../../src/core/interest.ts'
-import { draft, type Draft, type LargeBody, type Message } from '../../src/core/message.ts'
+import { draft, type Draft, type LargeBody, type Lost, type Message } from '../../src/core/message.ts'
 import type { Log, Receipt } from '../../src/core/ports.ts'
 import { topicFromText } from '../../src/core/topic.ts'
 import { createRecorder, createTestHub, OURSELVES, STRANGER } from '../../src/testing/index.ts'
@@ -17,8 +17,9 @@ function coded(code: ErrorCode) {
 
 /** A log whose appends settle when they are told to, in their order, or come back at once. */
 function heldLog(): Log & { settle(): void; fail(): void; readonly waiting: number; direct: boolean } {
-  const waiting: { draft: Draft; resolve(message: Message): void; reject(error: Error): void }[] = []
+  const waiting: { settle(): void; reject(error: Error): void }[] = []
   let head = 0
+  const number = <T>(make: () => T): Promise<T> => new Promise((resolve, reject) => waiting.push({ settle: () => resolve(make()), reject }))
   const made = (one: Draft): Message => ({ ...one, offset: ++head, epoch: 'held', time: 0 })
   return {
     epoch: 'held',
@@ -26,15 +27,15 @@ function heldLog(): Log & { settle(): void; fail(): void; readonly waiting: numb
     get head() { return head },
     get waiting() { return waiting.length },
     append(one) {
-      if (this.direct) return made(one)
-      return new Promise((resolve, reject) => waiting.push({ draft: one, resolve, reject }))
+      return this.direct ? made(one) : number(() => made(one))
+    },
+    lose(lost) {
+      const made = (): Lost => ({ lost, offset: ++head, epoch: 'held', time: 0 })
+      return this.direct ? made() : number(made)
     },
     read: () => 'lost',
     sweep() {},
-    settle() {
-      const next = waiting.shift()
-      if (next !== undefined) next.resolve(made(next.draft))
-    },
+    settle: () => waiting.shift()?.settle(),
     fail: () => waiting.shift()?.reject(new Error('the disk is full')),
   }
 }

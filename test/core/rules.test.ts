@@ -47,6 +47,7 @@ for (const verb of ['publish', 'subscribe'] as const) {
     assert.deepEqual(may(NEIGHBOUR), [true, true, false, true])
     assert.deepEqual(may(OURSELVES), [true, true, true, true])
     assert.deepEqual(may({ kind: 'hub', local: false, address: '192.0.2.1' }), [true, true, true, true], 'the rules of the hub that it comes from have judged')
+    assert.deepEqual(may({ kind: 'link', local: false, address: '192.0.2.1' }), [true, true, true, true], 'its operator has stated what it brings')
     const other = verb === 'publish' ? 'subscribe' : 'publish'
     assert.equal(rules.may(other, topicFromText('nobody'), STRANGER), true)
   })
@@ -159,7 +160,7 @@ test('under a domain that has a key only those publish who have proved themselve
   const owns = (topic: string): boolean => topic.startsWith('acme/')
   const keyed: Identity = { kind: 'keyed', domain: 'acme', local: false, address: '192.0.2.1' }
   const others: readonly Identity[] = [STRANGER, NEIGHBOUR, { ...keyed, domain: 'other' }, { ...keyed, domain: 'acm' }]
-  const proved: readonly Identity[] = [keyed, { ...STRANGER, kind: 'signed' }, { ...STRANGER, kind: 'hub' }, OURSELVES]
+  const proved: readonly Identity[] = [keyed, { ...STRANGER, kind: 'signed' }, { ...STRANGER, kind: 'hub' }, { ...STRANGER, kind: 'link' }, OURSELVES]
   const [prices, open] = [topicFromText('acme/prices'), topicFromText('acm/prices')]
   for (const rules of [createRules([], owns), createRules([{ topics: '*', publish: 'anyone' }], owns)]) {
     for (const one of others) assert.deepEqual([rules.may('publish', prices, one), rules.may('publish', open, one), rules.may('subscribe', prices, one)], [false, true, true], JSON.stringify(one))

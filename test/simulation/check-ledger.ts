@@ -1,6 +1,6 @@
 import { formatCursor } from '../../src/core/cursor.ts'
 import { createRules, type Rules } from '../../src/core/rules.ts'
-import { topicToUrl } from '../../src/core/topic.ts'
+import { topicToUrl, type Topic } from '../../src/core/topic.ts'
 import { checkSession } from './check-session.ts'
 import { idIn, type Ledger, type Publication } from './ledger.ts'
 import type { Plan } from './plan.ts'
@@ -42,13 +42,14 @@ function checkSightings({ sessions }: Ledger, byId: ReadonlyMap<string, Publicat
 }
 
 /** What may be published is taken, and offsets rise by one, in the order of publishing, within a log. */
-function checkOffsets({ publications }: Ledger, rules: Rules, plan: Plan): Breach | undefined {
+function checkOffsets({ publications, losses }: Ledger, rules: Rules, plan: Plan): Breach | undefined {
   const heads = new Map<string, { offset: number; unanswered: number }>()
-  for (const { id, topic, epoch, outcome, offset, step, answeredStep } of publications) {
-    const fail = (promise: PromiseName, detail: string): Breach => ({ promise, detail: `${id} ${detail}`, about: [id], step: Math.max(step, answeredStep) })
-    const allowed = rules.for(topic).publish === 'anyone'
+  const all: { id: string; epoch: string; step: number; offset: number | undefined; topic?: Topic; outcome?: Publication['outcome'] }[] = [...publications, ...losses]
+  for (const { id, topic, epoch, outcome = 'open', offset, step } of all.sort((a, b) => a.step - b.step)) {
+    const fail = (promise: PromiseName, detail: string): Breach => ({ promise, detail: `${id} ${detail}`, about: [id], step: Infinity })
+    const allowed = topic === undefined || rules.for(topic).publish === 'anyone'
     const mayFail = plan.pace.append === 'queued'
-    if (allowed ? outcome === 'refused' && !mayFail : outcome !== 'refused') return fail('a rule says who may publish', `is ${outcome}`)
+    if (allowed ? outcome === 'refused' && !mayFail : outcome !== 'refused') return fail('a rule says who may publish', `is ${outcome} at step ${step}`)
     const head = heads.get(epoch) ?? { offset: 0, unanswered: 0 }
     heads.set(epoch, head)
     if (offset === undefined) {

@@ -2,7 +2,8 @@ import { formatCursor, type Cursor } from '../../src/core/cursor.ts'
 import { wants } from '../../src/core/interest.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { gapIsDue } from './gaps.ts'
-import { idIn, type Got, type Ledger, type Publication, type Session } from './ledger.ts'
+import { idIn, type Got, type Ledger, type PlacedLoss, type Publication, type Session } from './ledger.ts'
+import { mayTouch, surelyTouches } from './losses.ts'
 import type { Plan } from './plan.ts'
 import type { Breach, PromiseName } from './promises.ts'
 
@@ -13,6 +14,8 @@ export function checkSession(parts: { session: Session; ledger: Ledger; byId: Re
   const { session, ledger, byId, rules, plan } = parts
   const { interest, after, epoch, ended } = session
   const all = ledger.publications.filter((one): one is Placed => one.epoch === epoch && one.offset !== undefined)
+  const losses = ledger.losses.filter((one): one is PlacedLoss => one.epoch === epoch && one.offset !== undefined)
+  const touching = losses.filter(({ lost }) => surelyTouches(lost, interest, plan.topics))
   const seen = new Set<string>()
   const ahead = isAhead(session, ledger)
   /** The place that the client has come to. */
@@ -36,6 +39,22 @@ export function checkSession(parts: { session: Session; ledger: Ledger; byId: Re
       if (one.offset > from && wants(interest, one.topic)) return one
     }
     return undefined
+  }
+
+  /** The first loss that had to be told behind `at` and before this offset, and was not. */
+  function untold(before: number): PlacedLoss | undefined {
+    const from = (at as Cursor).offset
+    return touching.find(({ offset }) => offset > from && offset < before)
+  }
+
+  /** One that the log has shown, and the hub went down before it could tell those who listen. */
+  function unplaced(offset: number): PlacedLoss | undefined {
+    const one = ledger.losses.find((loss) => loss.epoch === epoch && loss.offset === undefined && mayTouch(loss.lost, interest))
+    return one && { ...one, offset }
+  }
+
+  function failUntold({ id, offset }: PlacedLoss): Breach {
+    return { ...fail('what was lost on the way is told', `${id} at ${offset} was not`), about: [session.name, id] }
   }
 
   /** Whether a resume had to begin with a gap, and has not. */
@@ -66,13 +85,33 @@ export function checkSession(parts: { session: Session; ledger: Ledger; byId: Re
       const comes = session.got.some((other) => other.kind === 'message' && idIn(other.body) === hole.id)
       return fail(comes ? 'there is one order' : 'there is no hole', `${id} at ${one.at.offset} came, and ${hole.id} at ${hole.offset} had not`, hole)
     }
+    const loss = untold(one.at.offset)
+    if (loss !== undefined) return failUntold(loss)
     if (answeredStep < session.step && !isKept(sent, session, all, rules)) return fail('nothing is kept longer than the rules say', id)
     next++
     at = one.at
     return undefined
   }
 
+  /** A gap that stands exactly where something was lost on its way. */
+  function checkLoss(to: Cursor, { id, lost }: PlacedLoss): Breach | undefined {
+    if (at === undefined) return fail('a new stream begins where the hub is', 'it was told no place')
+    if (lacksGap()) return fail('a resume is exact or a gap', `${id} was told behind ${formatCursor(at)}`)
+    if (to.offset <= at.offset) return fail('nothing comes twice', `${id} was told behind ${formatCursor(at)}`)
+    const hole = missing(to.offset)
+    if (hole !== undefined) return fail('there is no hole', `${id} at ${to.offset} was told, and ${hole.id} at ${hole.offset} had not come`, hole)
+    const before = untold(to.offset)
+    if (before !== undefined) return failUntold(before)
+    if (!mayTouch(lost, interest)) return fail('there is no gap without need', `${id} is nothing to it`)
+    at = to
+    return undefined
+  }
+
   function checkGap({ from, to, time }: Got & { kind: 'gap' }): Breach | undefined {
+    const behind = at !== undefined && formatCursor(from) === formatCursor(at)
+    const isLoss = to.epoch === epoch && from.epoch === epoch && from.offset === to.offset - 1
+    const loss = isLoss ? (losses.find(({ offset }) => offset === to.offset) ?? unplaced(to.offset)) : undefined
+    if (loss !== undefined && (!behind || mayTouch(loss.lost, interest))) return checkLoss(to, loss)
     if (at === undefined || formatCursor(from) !== formatCursor(at)) {
       return fail('a gap is where it says', `it came behind ${at === undefined ? 'nothing' : formatCursor(at)} and says from ${formatCursor(from)}`)
     }
@@ -93,6 +132,8 @@ export function checkSession(parts: { session: Session; ledger: Ledger; byId: Re
     if (ended !== undefined) return undefined
     if (lacksGap()) return fail('a resume is exact or a gap', 'it was told nothing at all')
     const hole = missing(Infinity)
+    const loss = untold(Infinity)
+    if (loss !== undefined) return failUntold(loss)
     return hole === undefined ? undefined : fail('whoever stays gets everything', `${hole.id} at ${hole.offset} never came`, hole)
   }
 
@@ -117,8 +158,9 @@ export function checkSession(parts: { session: Session; ledger: Ledger; byId: Re
 }
 
 /** Whether it resumes behind an offset that the log had certainly not given by then. */
-function isAhead({ after, epoch, step }: Session, { publications }: Ledger): boolean {
+function isAhead({ after, epoch, step }: Session, { publications, losses }: Ledger): boolean {
   if (after === undefined || after.epoch !== epoch || after.offset === 0) return false
+  if (losses.some((one) => one.epoch === epoch && one.step < step && (one.offset ?? Infinity) >= after.offset)) return false
   return !publications.some((one) => one.epoch === epoch && one.step < step && one.outcome !== 'refused' && (one.offset ?? Infinity) >= after.offset)
 }
 

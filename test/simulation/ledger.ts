@@ -23,6 +23,20 @@ export interface Publication {
   readonly receivers: readonly string[] | undefined
 }
 
+/** Something that was lost on its way to a hub. */
+export interface Loss {
+  readonly id: string
+  readonly lost: Interest
+  readonly epoch: string
+  readonly step: number
+  /** From whoever hears of everything; it has none when the hub went down before. */
+  offset: number | undefined
+  announcedStep: number
+}
+
+/** A loss that has its place. */
+export type PlacedLoss = Loss & { offset: number }
+
 export type Got = Heard & { readonly step: number; readonly time: number }
 
 /** One connection, as its client knows it. */
@@ -43,6 +57,7 @@ export interface Session {
 /** All that clients sent and got in one world, and nothing else: what the promises are checked on. */
 export interface Ledger {
   readonly publications: Publication[]
+  readonly losses: Loss[]
   readonly sessions: Session[]
 }
 

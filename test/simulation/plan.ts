@@ -18,6 +18,9 @@ export interface Plan {
   readonly turns: number
   readonly body: { readonly usual: number; readonly large: number; readonly largeOdds: number }
   readonly restartOdds: number
+  /** What a link may lose on its way here, and how often it does; none in most worlds. */
+  readonly lossOdds: number
+  readonly losses: readonly Interest[]
 }
 
 export const PLENTY = 2 ** 40
@@ -49,6 +52,8 @@ export function drawPlan(seed: number): Plan {
     turns: chance.int(15, 60),
     body: chance.pick(BODIES),
     restartOdds: chance.pick([0, 0, 0.02, 0.05]),
+    lossOdds: chance.pick([0, 0, 0.03, 0.1]),
+    losses: Array.from({ length: 3 }, () => drawInterest(chance, names, topics)),
   }
 }
 

@@ -71,6 +71,7 @@ function happen(world: World, chance: Chance): void {
   const draw = chance.next()
   const client = chance.pick(world.clients)
   if (chance.odds(world.plan.restartOdds)) world.restart(chance.pick(['stop', 'crash']))
+  else if (world.plan.lossOdds > 0 && chance.odds(world.plan.lossOdds)) loseSome(world, chance)
   else if (draw < 0.55) publishSome(world, chance)
   else if (draw < 0.9 && client.connection === undefined) comeBack(world, client, chance)
   else if (draw < 0.97 && client.connection !== undefined && chance.odds(draw < 0.9 ? 0.15 : 1)) world.leave(client)
@@ -83,6 +84,12 @@ function publishSome({ plan, publish }: World, chance: Chance): void {
   for (let burst = chance.odds(0.3) ? chance.int(2, 12) : 1; burst > 0; burst--) {
     publish(chance.odds(0.5) ? topic : chance.pick(plan.topics), chance.odds(largeOdds) ? chance.int(1, large) : chance.int(1, usual))
   }
+}
+
+/** Once, or as a link does that comes and goes. */
+function loseSome({ plan, lose }: World, chance: Chance): void {
+  const lost = chance.pick(plan.losses)
+  for (let times = chance.odds(0.2) ? chance.int(2, 30) : 1; times > 0; times--) lose(lost)
 }
 
 function comeBack(world: World, client: Client, chance: Chance): void {

@@ -15,6 +15,7 @@ export const PROMISES = [
   'there is no hole',
   'whoever stays gets everything',
   'a resume is exact or a gap',
+  'what was lost on the way is told',
   'a gap is where it says',
   'there is no gap without need',
   'nothing is kept longer than the rules say',

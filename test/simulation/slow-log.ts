@@ -1,4 +1,5 @@
-import type { Draft, Message } from '../../src/core/message.ts'
+import type { Cursor } from '../../src/core/cursor.ts'
+import type { Draft, Lost, LostInterest, Message } from '../../src/core/message.ts'
 import type { Clock, Log } from '../../src/core/ports.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import type { Chance } from './chance.ts'
@@ -43,15 +44,28 @@ export function createSlowLog(parts: { log: Log; rules: Rules; pace: LogPace; cl
     return promise
   }
 
+  /** A loss is written like a message that is kept; what cannot be written stays in memory. */
+  function lose(lost: LostInterest): Lost | Promise<Lost> {
+    switch (pace.append) {
+      case 'at once': return show(log.lose(lost) as Lost)
+      case 'numbered': {
+        const loss = log.lose(lost) as Lost
+        return later(() => show(loss))
+      }
+      case 'queued': return later(() => show(log.lose(lost) as Lost))
+      default: return pace.append satisfies never
+    }
+  }
+
   function number(draft: Draft): Message | Promise<Message> {
     const message = log.append(draft) as Message
     if (rules.for(draft.topic).keep !== undefined) return later(() => show(message))
     return show(message)
   }
 
-  function show(message: Message): Message {
-    settled = Math.max(settled, message.offset)
-    return message
+  function show<E extends Cursor>(entry: E): E {
+    settled = Math.max(settled, entry.offset)
+    return entry
   }
 
   function queue(draft: Draft): Promise<Message> {
@@ -62,10 +76,10 @@ export function createSlowLog(parts: { log: Log; rules: Rules; pace: LogPace; cl
     })
   }
 
-  async function* inPieces(messages: readonly Message[]): AsyncIterable<Message> {
-    for (const message of messages) {
+  async function* inPieces(entries: readonly (Message | Lost)[]): AsyncIterable<Message | Lost> {
+    for (const entry of entries) {
       if (chance.odds(0.5)) await new Promise<void>((resolve) => clock.endOfTurn(resolve))
-      yield message
+      yield entry
     }
   }
 
@@ -80,8 +94,9 @@ export function createSlowLog(parts: { log: Log; rules: Rules; pace: LogPace; cl
         default: return pace.append satisfies never
       }
     },
+    lose,
     read(interest, after) {
-      const found = log.read(interest, after) as Iterable<Message> | 'lost'
+      const found = log.read(interest, after) as Iterable<Message | Lost> | 'lost'
       if (found === 'lost') return found
       const shown = pace.shows === 'numbered' ? [...found] : [...found].filter((message) => message.offset <= settled)
       return pace.read === 'whole' ? shown : inPieces(shown)

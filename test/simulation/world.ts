@@ -4,7 +4,7 @@ import { topicToUrl, type Topic } from '../../src/core/topic.ts'
 import type { Receipt } from '../../src/core/ports.ts'
 import { createChance } from './chance.ts'
 import type { Connection, Temper } from './connection.ts'
-import type { Ledger, Publication, Session } from './ledger.ts'
+import type { Ledger, Loss, Publication, Session } from './ledger.ts'
 import type { Breach } from './promises.ts'
 import { drawPlan, type Plan } from './plan.ts'
 import { ANYONE, createSite, type Site } from './site.ts'
@@ -42,6 +42,7 @@ export interface World {
   /** Time has gone on, or a turn has ended: a step of the hub's own. */
   tick(): void
   publish(topic: Topic, bytes: number): void
+  lose(lost: Interest): void
   connect(client: Client, after: Cursor | undefined): void
   leave(client: Client): void
   /** What the hub has to say to a client that reads on. */
@@ -53,7 +54,7 @@ export function createWorld(seed: number, parts: Parts): World {
   const plan = drawPlan(seed)
   const chance = createChance(seed, 'world')
   const clock = createVirtualClock()
-  const ledger: Ledger = { publications: [], sessions: [] }
+  const ledger: Ledger = { publications: [], losses: [], sessions: [] }
   const trace: string[] = []
   const breaches: Breach[] = []
   const { webSocket, eventStream } = wires(parts)
@@ -81,6 +82,8 @@ export function createWorld(seed: number, parts: Parts): World {
   function start(): Site {
     const next = createSite(parts, plan, clock, createChance(seed, `site ${sites.length}`))
     sites.push(next)
+    // Whoever hears of everything hears of losses in the order in which they came.
+    next.hub.joinAll({ count: 0, takesLarge: true, deliver() {}, gap: (_, to) => announced(to) })
     return next
   }
 
@@ -106,6 +109,21 @@ export function createWorld(seed: number, parts: Parts): World {
     } catch {
       refused(publication)
     }
+  }
+
+  function lose(lost: Interest): void {
+    step++
+    const id = `l${ledger.losses.length}`
+    ledger.losses.push({ id, lost, epoch: site.hub.cursor.epoch, step, offset: undefined, announcedStep: Infinity })
+    say(`${id} is lost: ${[...lost.topics.map(topicToUrl), ...lost.patterns.map(({ source }) => source)].join(' ')}`)
+    site.hub.lose(lost)
+  }
+
+  function announced(at: Cursor): void {
+    const loss = ledger.losses.find((one) => one.epoch === at.epoch && one.offset === undefined) as Loss
+    loss.offset = at.offset
+    loss.announcedStep = step
+    say(`${loss.id} is ${formatCursor(at)}`)
   }
 
   /** Everyone connected who wants it, where the answer comes in the same breath. */
@@ -172,7 +190,7 @@ export function createWorld(seed: number, parts: Parts): World {
   }
 
   return {
-    plan, clock, clients, ledger, trace, breaches, sites, say, publish, connect,
+    plan, clock, clients, ledger, trace, breaches, sites, say, publish, lose, connect,
     get site() { return site },
     tick() {
       step++

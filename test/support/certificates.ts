@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
-/** A folder of its own for one test, gone with it. */
+/** A folder of its own for one test, gone with it when all is well; of a test that fails it is kept, and its path told. */
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'waystation-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  t.after(() => {
+    if (t.passed) rmSync(folder, { recursive: true, force: true })
+    else t.diagnostic(`its files are kept in ${folder}`)
+  })
   return folder
 }
 

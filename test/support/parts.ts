@@ -28,6 +28,9 @@ export const CHROMIUM: Part = {
 /** Runs a command on a terminal of its own; the one of util-linux. */
 export const SCRIPT: Part = { name: 'script', path: process.platform === 'linux' ? find('script', ['/usr/bin/script']) : undefined, install: 'apt-get install bsdutils' }
 
+/** Looks at certificates that were made here, with other eyes. */
+export const OPENSSL: Part = { name: 'openssl', path: find('openssl', ['/usr/bin/openssl']), install: 'apt-get install openssl' }
+
 export const NGINX: Part = { name: 'nginx', path: find('nginx', ['/usr/sbin/nginx']), install: 'apt-get install nginx' }
 
 const VENV = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url))
@@ -40,6 +43,8 @@ export const PYTHON: Part = {
   path: [process.env['LONELYPSC_PYTHON'], VENV].find((path) => path !== undefined && spawnSync(path, ['-c', NEEDED]).status === 0),
   install: 'python3 -m venv .venv && .venv/bin/pip install -r test/interop/requirements.txt, or set LONELYPSC_PYTHON to one',
 }
+
+export const ERLANG: Part = { name: 'Erlang', path: find('erl', ['/usr/bin/erl']), install: 'apt-get install erlang-base' }
 
 /** The options of a test that needs a part. */
 export function needs(part: Part): { skip: string | false } {

@@ -34,7 +34,7 @@ export function run(t: TestContext, command: string, args: readonly string[], op
   let gone = false
   const end = exited.then(() => (gone = true), () => (gone = true))
   t.after(async () => {
-    if (!gone && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    if (!gone && child.pid !== undefined) killGroup(child.pid)
     await end
   })
   return {
@@ -47,5 +47,14 @@ export function run(t: TestContext, command: string, args: readonly string[], op
       await until(() => found() || gone, `output ${String(text)}`, ms)
       if (!found()) throw new Error(`ended without saying ${String(text)}:\n${out}\n${err}`)
     },
+  }
+}
+
+/** It may have ended while its last output is still on its way. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

@@ -27,6 +27,8 @@ export interface Wish {
 export type FromTaker =
   | { readonly kind: 'subscribe'; readonly topic: Buffer; readonly wish: Wish | undefined }
   | { readonly kind: 'keepalive' }
+  /** A wish for more topics and patterns than there may be: nothing else of it was read. */
+  | { readonly kind: 'too_many_topics' }
 
 export type FromGiver =
   /** `term` is the broadcast in external term format, with the 131 before it, not compressed. */
@@ -38,8 +40,8 @@ export type Extended =
   /** The wish is granted. What comes now was published after `at`: the cursor of the wish where it holds, else the present. */
   | { readonly kind: 'ready'; readonly at: Place; readonly hub: string }
   | RemoteMessage
-  /** Of these something up to and including `to` is lost. */
-  | { readonly kind: 'gap'; readonly to: Place; readonly topics: readonly Buffer[]; readonly patterns: readonly string[] }
+  /** Of these something up to and including `to` is lost. `via`: the hubs that this word has come through, as of a message. */
+  | { readonly kind: 'gap'; readonly to: Place; readonly topics: readonly Buffer[]; readonly patterns: readonly string[]; readonly via: readonly string[] }
   /** Everything up to and including `at` has been sent. The answer to a keepalive. */
   | { readonly kind: 'alive'; readonly at: Place }
   /** The wish is not granted; the connection is closed behind it. `why` is a code of `errors.md`. */

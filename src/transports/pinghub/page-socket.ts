@@ -52,9 +52,12 @@ function keepConnected(events) {
   }
 
   function receive(frame) {
+    // What was missed while it was away is told before anything else.
+    const wasAway = away
+    away = undefined
     if (frame.gap) {
       cursor = frame.gap.to
-      events.gap(away)
+      events.gap(wasAway)
     } else {
       cursor = frame.cursor
       if (frame.type !== undefined) events.message(frame)

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Cursor } from '../../core/cursor.ts'
-import { formatCursor, parseCursor } from '../../core/cursor.ts'
+import { parseCursor } from '../../core/cursor.ts'
 import { placeEnvelope } from '../../core/envelope.ts'
-import { createReplay, type Encoder } from '../../core/fan-out.ts'
+import { createReplay, gapReason, type Encoder } from '../../core/fan-out.ts'
 import { createFanOuts } from '../../core/fan-outs.ts'
 import { exactly } from '../../core/interest.ts'
 import type { Keys } from '../../core/keys.ts'
@@ -105,7 +105,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
         replay.flush()
         const form = encoder.gap(from, to)
         if (form !== undefined) connection.write(form)
-        else connection.close(CLOSE.gone, `gap: messages are lost; live is at ${formatCursor(port.cursor)}`)
+        else connection.gone(gapReason(port.cursor))
       },
       live() {
         replay.flush()

@@ -1,5 +1,6 @@
-import type { Message } from '../../../src/core/message.ts'
+import type { Lost, Message } from '../../../src/core/message.ts'
 import { createMemoryLog } from '../../../src/core/log.ts'
+import { interestIn, type Interest } from '../../../src/core/interest.ts'
 import type { Log } from '../../../src/core/ports.ts'
 import { logContract, type LogParts } from '../../../src/testing/index.ts'
 
@@ -24,6 +25,11 @@ function appending(change: (message: Message) => Message): Change {
   return (log) => ({ append: (draft) => change(log.append(draft) as Message) })
 }
 
+/** What is lost goes through `change` first. */
+function losing(change: (lost: Interest) => Interest): Change {
+  return (log) => ({ lose: (lost) => ({ ...(log.lose(change(lost)) as Lost), lost }) })
+}
+
 const faults: Record<string, Change> = {
   'offsets skip': appending((message) => ({ ...message, offset: message.offset * 2 })),
   'offsets begin at 0': appending((message) => ({ ...message, offset: message.offset - 1 })),
@@ -40,6 +46,20 @@ const faults: Record<string, Change> = {
         return new Promise((resolve) => (i++ % 2 === 0 ? setImmediate(() => resolve(message)) : resolve(message)))
       },
     }
+  },
+  'a loss has no offset of its own': (log) => ({ lose: (lost) => ({ lost, offset: log.head, epoch: log.epoch, time: 0 }) }),
+  'a read leaves out losses': reading((messages) => messages.filter((one) => !('lost' in one))),
+  'a read gives losses last': reading((messages) => [...messages.filter((one) => !('lost' in one)), ...messages.filter((one) => 'lost' in one)]),
+  'a loss goes to everyone': losing(() => interestIn(['*'])),
+  'a loss goes to those that want a lost name alone': losing(({ topics }) => ({ topics, patterns: [] })),
+  'only a few losses are kept': (log) => {
+    const losses: Lost[] = []
+    const read: Log['read'] = (interest, after) => {
+      const history = log.read(interest, after)
+      const gone = losses.slice(0, -500)
+      return history === 'lost' ? 'lost' : (history as (Message | Lost)[]).filter((one) => !gone.some(({ offset }) => offset === one.offset))
+    }
+    return { read, lose: (lost) => (losses.push(log.lose(lost) as Lost), losses.at(-1) as Lost) }
   },
   'every log has the same epoch': () => ({ epoch: 'same' }),
   'the epoch does not travel': (log) => ({ epoch: `${log.epoch}:X` }),

@@ -21,6 +21,7 @@ const faults: Record<string, (recorder: Recorder) => Partial<Subscriber>> = {
   'it leaves some out': (recorder) => ({ deliver: (message) => (message.offset % 50 === 0 ? undefined : recorder.deliver(message)) }),
   'it repeats': (recorder) => ({ deliver: (message) => (recorder.deliver(message), recorder.deliver(message)) }),
   'it keeps gaps to itself': () => ({ gap() {} }),
+  'it keeps to itself what was lost on its way': (recorder) => ({ gap: (from, to, lost) => (lost === undefined ? recorder.gap(from, to) : undefined) }),
   'it tells of a gap before what came before it': (recorder) => ({
     deliver: (message) => void setImmediate(() => recorder.deliver(message)),
   }),

@@ -98,7 +98,7 @@ sinkContract('an event stream', async (t) => {
 })
 
 subscriberContract('a fan-out of event streams', async (t) => {
-  const events = { delivered() {}, slow() {}, empty() {} }
+  const events = { delivered() {}, slow() {}, lost() {}, empty() {} }
   const fanOut = createFanOut({ encoder: plain, turn: createTurn(realClock), clock: realClock, maxPendingBytes: 1_000_000, events })
   const pairs = await Promise.all([openPair(t), openPair(t)])
   for (const { stream } of pairs) fanOut.add(stream)

@@ -1,5 +1,6 @@
-import type { Message } from '../../../core/message.ts'
+import type { LostInterest, Message } from '../../../core/message.ts'
 import type { Identity } from '../../../core/ports.ts'
+import type { Topic } from '../../../core/topic.ts'
 import { clientOf } from '../../../http/body-account.ts'
 import { claims } from '../../../protocol/lonelyps/claims.ts'
 import type { Configure, ToBroadcaster, ToSubscriber } from '../../../protocol/lonelyps/stateful/messages.ts'
@@ -31,6 +32,8 @@ export interface Conversation {
   request(message: ToBroadcaster, url: string): Later<void>
   deliver(message: Message): void
   missed(topic: Buffer): void
+  /** What a loss touches of what it has subscribed to: see `Interests`. */
+  touched(lost: LostInterest): Generator<Topic | 'any' | undefined, void>
   /** It wants nothing more. */
   leave(): void
   /** Lets go of everything. */
@@ -121,6 +124,7 @@ export function openConversation(of: ConversationParts): Conversation {
         say({ type: 'missed', topic, tracing: NO_TRACING, authorization: prover(claims.missed({ url, topic, tracing: NO_TRACING })) })
       }, size)
     },
+    touched: interests.touched,
     leave,
     close() {
       leave()

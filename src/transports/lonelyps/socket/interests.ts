@@ -1,5 +1,7 @@
 import { compilePattern, type Pattern } from '../../../core/pattern.ts'
 import type { HubPort, Identity } from '../../../core/ports.ts'
+import type { LostInterest } from '../../../core/message.ts'
+import { overlapOf } from '../../../core/overlap.ts'
 import { topicFromBytes, type Topic } from '../../../core/topic.ts'
 import type { Kind } from '../../../protocol/lonelyps/requests.ts'
 import { Fault } from './fault.ts'
@@ -23,6 +25,8 @@ export interface Interests {
   /** Takes one back. @throws {Fault} when it has none */
   leave(kind: Kind, bytes: Buffer): { end(): void }
   leaveAll(): void
+  /** What of it a loss touches, step by step: topics, and `'any'` for what nobody can name. Some topics may come twice. */
+  touched(lost: LostInterest): Generator<Topic | 'any' | undefined, void>
 }
 
 export interface InterestsParts {
@@ -34,6 +38,10 @@ export interface InterestsParts {
 }
 
 interface Interest {
+  readonly kind: Kind
+  readonly target: Topic
+  /** Of a glob. */
+  readonly pattern: Pattern | undefined
   /** What takes back all that was begun for it. */
   undo: () => void
 }
@@ -74,7 +82,7 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
       const pattern = kind === 'glob' ? patternOf(target, bytes.length) : undefined
       if (!hub.maySubscribe(pattern === undefined ? { topics: [target], patterns: [] } : { topics: [], patterns: [pattern] }, identity)) throw new Fault('a rule does not allow that subscription')
       // Counted from now on: what is asked for may be long in coming.
-      const one: Interest = { undo: wanted.reserve(target, pattern) }
+      const one: Interest = { kind, target, pattern, undo: wanted.reserve(target, pattern) }
       own.set(key, one)
       weight += weightOf(target)
       const begin = (): void => enter(kind, target, pattern, one)
@@ -100,6 +108,14 @@ export function createInterests(parts: InterestsParts, socket: () => SocketSubsc
         end() {
           if (leaving.delete(one)) one.undo()
         },
+      }
+    },
+    *touched(lost) {
+      const overlap = overlapOf(lost)
+      for (const { target, pattern } of own.values()) {
+        if (pattern === undefined) yield overlap.wants(target) ? target : undefined
+        else if (overlap.patternsMayMeet(pattern)) yield 'any'
+        else yield* overlap.namesIn(pattern)
       }
     },
     leaveAll() {

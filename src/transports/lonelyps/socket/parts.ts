@@ -1,4 +1,5 @@
 import type { Clock, Confirmations, HubPort, Random, RandomBytes } from '../../../core/ports.ts'
+import type { Slices } from '../../../core/slices.ts'
 import type { TransportKit } from '../../../core/transport-kit.ts'
 import type { BodyAccount } from '../../../http/body-account.ts'
 import type { Spool } from '../../../http/spool.ts'
@@ -42,6 +43,8 @@ export interface SocketParts {
   readonly budget: TrainingBudget
   readonly memory: SocketMemory
   readonly wanted: Wanted
+  /** Tells sockets what is lost. */
+  readonly tellings: Slices
   readonly relaying: Relaying | undefined
   /** Why a socket ended, for the log. */
   readonly ended: (address: string, reason: string) => void

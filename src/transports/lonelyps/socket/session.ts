@@ -1,6 +1,6 @@
-import type { Message } from '../../../core/message.ts'
+import type { LostInterest, Message } from '../../../core/message.ts'
 import type { Identity } from '../../../core/ports.ts'
-import { topicToBytes } from '../../../core/topic.ts'
+import { topicToBytes, type Topic } from '../../../core/topic.ts'
 import { clientOf } from '../../../http/body-account.ts'
 import type { Unfinished } from '../../../http/unfinished.ts'
 import { claims } from '../../../protocol/lonelyps/claims.ts'
@@ -49,6 +49,8 @@ type Step =
 /** The handshake is shorter than this, whatever its headers hold. */
 const LONGEST_HANDSHAKE = 3 * 65_536
 const NO_TRACING = Buffer.alloc(0)
+/** Topics of one loss that a socket is told, each with a message of its own. */
+const MOST_MISSED = 1_000
 
 /** What has come of a message in parts is not late while it waits here. */
 function mayBePart(step: Step): boolean {
@@ -187,6 +189,23 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
     open?.conversation.close()
   }
 
+  /** Step by step: it may have many subscriptions, and many sockets may be told. */
+  function* tell(conversation: Conversation, lost: LostInterest): Generator<void, void> {
+    const told = new Set<Topic>()
+    kit.meter.gap('lonelyps')
+    for (const topic of conversation.touched(lost)) {
+      if (state !== 'here') return
+      // It comes back and subscribes again, and so it knows.
+      if (topic === 'any') return end('something that it wants is lost, and nobody knows its topic')
+      if (topic !== undefined && !told.has(topic)) {
+        if (told.size === MOST_MISSED) return end('more topics that it wants are lost than it can be told')
+        told.add(topic)
+        session.missed(topic)
+      }
+      yield
+    }
+  }
+
   /** Looks at whoever is silent. */
   const watch = {
     wheelSlot: undefined as Parameters<typeof wheel.add>[0]['wheelSlot'],
@@ -228,7 +247,10 @@ export function createSession(parts: SocketParts, wire: Wire, identity: Identity
       kit.meter.slow('lonelyps', message.topic)
       end('too much waits for it')
     },
-    gap() {},
+    gap(_from, _to, lost) {
+      // A message on disk, which it takes, is no gap to it: only a loss is told.
+      if (state === 'here' && open !== undefined && lost !== undefined) parts.tellings.add(tell(open.conversation, lost))
+    },
     receive(data, binary) {
       greeted = true
       arrivals.cameWhole()

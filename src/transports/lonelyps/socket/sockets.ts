@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock, Confirmations, HubPort, Identity, Random, RandomBytes } from '../../../core/ports.ts'
+import { createSlices } from '../../../core/slices.ts'
 import type { Topic } from '../../../core/topic.ts'
 import type { TransportKit } from '../../../core/transport-kit.ts'
 import type { BodyAccount } from '../../../http/body-account.ts'
@@ -97,6 +98,7 @@ export function createSockets(options: SocketsOptions): Sockets {
         shared: createSharedCompression(options.spool),
         budget: createTrainingBudget(limits.maxTrainingBytes),
         memory: createSocketMemory(limits.maxSocketBytes),
+        tellings: createSlices(kit.clock),
       }
       open = true
     },
@@ -105,6 +107,7 @@ export function createSockets(options: SocketsOptions): Sockets {
     },
     async stop(deadline) {
       open = false
+      parts?.tellings.close()
       await sayGoodbye(sessions, limits.drainTime * 0.8, deadline, kit.clock.after)
     },
   }

@@ -4,6 +4,7 @@ import type { Identity } from '../../../../src/core/ports.ts'
 import { createRouter } from '../../../../src/core/router.ts'
 import { createRules } from '../../../../src/core/rules.ts'
 import { topicFromBytes } from '../../../../src/core/topic.ts'
+import { createSlices } from '../../../../src/core/slices.ts'
 import { createTurn } from '../../../../src/core/turn.ts'
 import { createWheel } from '../../../../src/core/wheel.ts'
 import { createBodyAccount } from '../../../../src/http/body-account.ts'
@@ -119,6 +120,7 @@ export function createWorld(plan: Plan, seed: number): World {
     form: plan.form,
     compression: { allowed: plan.compression === 'no' ? 'no' as const : 'yes' as const, training: plan.compression === 'trained' ? 'yes' as const : 'no' as const, presets: new Map([[PRESET.id, PRESET]]) },
     shared: createSharedCompression(spool),
+    tellings: createSlices(clock),
     relaying: plan.relaying === 'none' ? undefined : {
       async want(): Promise<void> {
         if (moods.registry === 'down') throw new Error('not now')

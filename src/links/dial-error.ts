@@ -1,0 +1,14 @@
+import type { DialError } from './ports.ts'
+
+/** What a `Dial` rejects with. */
+export class LinkDialError extends Error implements DialError {
+  override readonly name = 'LinkDialError'
+  readonly kind: DialError['kind']
+  readonly detail: string
+
+  constructor(kind: DialError['kind'], detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? {} : { cause })
+    this.kind = kind
+    this.detail = detail
+  }
+}

@@ -1,0 +1,131 @@
+import { X509Certificate } from 'node:crypto'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls'
+import { LinkDialError } from './dial-error.ts'
+import { namesOf } from './names.ts'
+import type { Credentials, Dial, Dialled } from './ports.ts'
+
+/** How a daemon is reached. */
+export interface DialParts {
+  /** Host name or IP address. */
+  readonly server: string
+  readonly port: number
+  /** ms for connecting and the handshake together. */
+  readonly timeout: number
+  readonly security:
+    | { readonly kind: 'tcp' }
+    | {
+        readonly kind: 'tls'
+        readonly credentials: Credentials
+        /** The DNS name that the certificate must have, where it is not what is connected to. */
+        readonly servername?: string
+      }
+}
+
+/** ms of silence after which the system looks whether the other end is still there. */
+const PROBE_AFTER = 30_000
+
+/**
+ * Connects to a daemon, and over TLS shakes hands at once (`pony-express.md`, section 9): with the own certificate, and
+ * against the given CA alone. An IP address must stand in the daemon's certificate as one, and goes with no server name; a
+ * name must stand in it as a DNS name. The files are those of the moment. A connection whose peer is revoked later is ended.
+ *
+ * It rejects with a `LinkDialError` that says what an operator can do about it.
+ */
+export function createDial(parts: DialParts): Dial {
+  const { server, port, timeout, security } = parts
+
+  return (signal) => new Promise<Dialled>((resolve, reject) => {
+    signal.throwIfAborted()
+    const tcp = connect({ host: server, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_AFTER })
+    let stream: Socket = tcp
+    let doing = 'connecting'
+    const timer = setTimeout(() => fail(new LinkDialError('timeout', `${doing} took longer than ${timeout} ms`)), timeout)
+    const abort = (): void => fail(signal.reason as Error)
+    signal.addEventListener('abort', abort, { once: true })
+
+    function settle(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+    }
+    function fail(error: Error): void {
+      settle()
+      stream.destroy()
+      tcp.destroy()
+      reject(error)
+    }
+    function succeed(names: readonly string[]): void {
+      settle()
+      resolve({ stream, names })
+    }
+
+    // Errors that come later are the connection's; here they must only not be nobody's.
+    tcp.on('error', (error: NodeJS.ErrnoException) => fail(new LinkDialError(error.code === 'ECONNREFUSED' ? 'refused' : 'unreachable', textOf(error), error)))
+    tcp.once('connect', () => {
+      if (security.kind === 'tcp') return succeed(namesOf({ address: tcp.remoteAddress ?? '', certificate: undefined }))
+      doing = 'the TLS handshake'
+      try {
+        const tls = (stream = shakeHands(tcp, server, security))
+        tls.on('error', (error) => fail(new LinkDialError('tls', textOf(error), error)))
+        tls.once('secureConnect', () => {
+          const revoked = watchRevocation(tls, security.credentials)
+          if (revoked !== undefined) fail(new LinkDialError('tls', revoked))
+          else succeed(namesOf({ address: tcp.remoteAddress ?? '', certificate: tls.getPeerX509Certificate() }))
+        })
+      } catch (error) {
+        fail(new LinkDialError('tls', textOf(error as Error), error))
+      }
+    })
+  })
+}
+
+function shakeHands(socket: Socket, server: string, { credentials, servername }: DialParts['security'] & { kind: 'tls' }): TLSSocket {
+  const name = (servername ?? server).replace(/\.$/, '')
+  return connectTls({
+    ...credentials.context,
+    socket,
+    rejectUnauthorized: true,
+    // No address is a server name (RFC 6066).
+    ...(isIP(name) === 0 && { servername: name }),
+    checkServerIdentity: (_host: string, { raw }: PeerCertificate) => identityFault(new X509Certificate(raw), name, servername === undefined ? 'address' : 'name'),
+  })
+}
+
+/** @param as what an IP address must stand in the certificate as: certificates of PonyExpress' own tests have it as a DNS name */
+function identityFault(certificate: X509Certificate, wanted: string, as: 'address' | 'name'): Error | undefined {
+  const isAddress = isIP(wanted) !== 0
+  const has = isAddress && as === 'address'
+    ? certificate.checkIP(wanted.replace(/%.*$/, ''))
+    : certificate.checkHost(wanted, { subject: 'never', wildcards: !isAddress, partialWildcards: false })
+  if (has !== undefined) return undefined
+  const what = isAddress && as === 'address' ? `the IP address ${wanted}` : `the DNS name ${wanted}`
+  return new Error(`the certificate of the daemon has not ${what}: it is for ${certificate.subjectAltName ?? 'no name at all'}`)
+}
+
+/** Whether the peer is on the list now, in words; if not, the connection is ended when it is later. */
+function watchRevocation(tls: TLSSocket, credentials: Credentials): string | undefined {
+  const chain = chainOf(tls.getPeerX509Certificate())
+  const fault = (): string | undefined => (chain.some((one) => credentials.isRevoked(one)) ? 'the certificate of the daemon is revoked' : undefined)
+  const now = fault()
+  if (now !== undefined) return now
+  const unwatch = credentials.onChange(() => {
+    const why = fault()
+    if (why !== undefined) tls.destroy(new Error(why))
+  })
+  tls.once('close', unwatch)
+  return undefined
+}
+
+/** A certificate and those above it, as far as the peer has shown them or they are known. */
+function chainOf(certificate: X509Certificate | undefined): X509Certificate[] {
+  const chain: X509Certificate[] = []
+  for (let at = certificate; at !== undefined && !chain.some(({ fingerprint256 }) => fingerprint256 === at?.fingerprint256); at = at.issuerCertificate) chain.push(at)
+  return chain
+}
+
+/** A name with several addresses fails once for each. */
+function textOf(error: Error): string {
+  const all = error instanceof AggregateError ? (error.errors as Error[]) : [error]
+  // OpenSSL puts numbers and names of its files around the reason, and Node the advice to trust the system's CAs.
+  return all.map((one) => (one as { reason?: string }).reason ?? one.message.replace(/; if the root CA is installed locally.*$/s, '')).join('; ')
+}

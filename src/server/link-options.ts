@@ -1,0 +1,131 @@
+import * as v from 'valibot'
+import { compilePattern } from '../core/pattern.ts'
+import type { TlsFiles } from '../links/ports.ts'
+import { isLoopback } from '../http/address.ts'
+import { explain, parsedJson, type Faults } from './option-faults.ts'
+import { hint } from './nearest.ts'
+
+/** Which topics may be taken by whoever has a certificate of this name. */
+export interface Grant {
+  /** A glob over the names of the certificate: its common name, and the DNS names and IP addresses in it. */
+  readonly certificate: string
+  /** Globs over topics. */
+  readonly topics: readonly string[]
+}
+
+/** One link that this hub takes topics by. */
+export interface LinkOptions {
+  /** Host name or IP address of the daemon. */
+  readonly server: string
+  readonly port: number
+  /** Names and globs. */
+  readonly topics: readonly string[]
+  readonly tls?: LinkTls
+  /** Stands before the topics here; empty when not given. */
+  readonly prefix?: string
+  /** `tcp`: without encryption and certificates, for development. `tls` when not given. */
+  readonly transport?: 'tls' | 'tcp'
+  /** With `tcp`: not to this machine only. */
+  readonly insecure?: boolean
+}
+
+/** The three files, and what may stand beside them. */
+export interface LinkTls extends TlsFiles {
+  /** The name that the certificate of the daemon must have, where it is not the one that is connected to. */
+  readonly servername?: string
+}
+
+/** The daemon that gives topics by links, as it is written in a configuration. */
+export interface LinkServerConfig {
+  readonly port: number | string
+  readonly host?: string
+  readonly tls?: TlsFiles
+  readonly transport?: 'tls' | 'tcp'
+  readonly insecure?: boolean
+  readonly grants?: readonly Grant[]
+  readonly atoms?: readonly string[]
+  readonly matchAddress?: boolean
+}
+
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+const pattern = v.pipe(v.string(), v.check((text) => problemOf(text) === undefined, (issue) => `is no pattern: ${problemOf(issue.input) ?? ''}`))
+const grants = v.array(v.strictObject({ certificate: pattern, topics: v.array(pattern) }))
+const files = { cacertfile: v.string(), certfile: v.string(), keyfile: v.string(), crlfile: v.optional(v.string()), servername: v.optional(v.string()) }
+const links = v.array(v.strictObject({
+  server: v.pipe(v.string(), v.check((text) => /^[\w.:%-]+$/.test(text), 'must be a host name or an IP address')),
+  port,
+  topics: v.pipe(v.array(pattern), v.check((list) => list.length > 0, 'must name a topic')),
+  tls: v.optional(v.strictObject(files)),
+  prefix: v.optional(v.pipe(v.string(), v.check((text) => text.isWellFormed(), 'must be well-formed Unicode'))),
+  transport: v.optional(v.picklist(['tls', 'tcp'])),
+  insecure: v.optional(v.boolean()),
+}))
+const LINK_KEYS = ['server', 'port', 'topics', 'tls', 'prefix', 'transport', 'insecure', ...Object.keys(files)]
+
+export function readGrants(value: unknown): { value: readonly Grant[] } | Faults {
+  const stated = parsedJson(value, 'a list of { certificate, topics }')
+  if ('faults' in stated) return stated
+  const parsed = v.safeParse(grants, stated.value)
+  return parsed.success ? { value: parsed.output } : { faults: parsed.issues.map((issue) => explain(issue, 'a grant', ['certificate', 'topics'])) }
+}
+
+export function readLinks(value: unknown): { value: readonly LinkOptions[] } | Faults {
+  const stated = parsedJson(value, 'a list of links')
+  if ('faults' in stated) return stated
+  const parsed = v.safeParse(links, stated.value)
+  if (!parsed.success) return { faults: parsed.issues.map((issue) => explain(issue, 'a link', LINK_KEYS)) }
+  const read = parsed.output as readonly LinkOptions[]
+  const faults = read.flatMap((link, i) => faultsOf(link).map((text) => `[${i}]${text}`))
+  return faults.length > 0 ? { faults } : { value: read }
+}
+
+function faultsOf({ server, tls, transport = 'tls', insecure }: LinkOptions): string[] {
+  if (transport === 'tls') {
+    return tls === undefined ? ['.tls is missing: { cacertfile, certfile, keyfile }'] : []
+  }
+  if (tls !== undefined) return ['.tls is stated, but .transport is tcp']
+  return insecure === true || isThisMachine(server) ? [] : [tcpRefused(`.server ${server}`, 'insecure: true')]
+}
+
+/** Whether this can be no other machine. */
+export function isThisMachine(host: string): boolean {
+  return host === 'localhost' || isLoopback(host)
+}
+
+/** Why clear text does not leave this machine. */
+export function tcpRefused(where: string, how: string): string {
+  return `${where} is not this machine, and over tcp everyone on the way reads and changes what is sent: use tls, or say ${how} as well`
+}
+
+const SERVER_KEYS: Readonly<Record<string, string>> = {
+  port: 'linkPort', host: 'linkHost', transport: 'linkTransport', insecure: 'linkInsecure', grants: 'linkGrants', atoms: 'linkAtoms', matchAddress: 'linkMatchAddress',
+}
+const TLS_KEYS: Readonly<Record<string, string>> = { cacertfile: 'linkCacertfile', certfile: 'linkCertfile', keyfile: 'linkKeyfile', crlfile: 'linkCrlfile' }
+
+/** `linkServer` as the options that it stands for, and what is wrong with it. */
+export function spreadLinkServer(stated: unknown): { values: Readonly<Record<string, unknown>>; problems: readonly string[] } {
+  const values: Record<string, unknown> = {}
+  const problems: string[] = []
+  const spread = (from: unknown, keys: Readonly<Record<string, string>>, path: string): void => {
+    if (typeof from !== 'object' || from === null || Array.isArray(from)) return void problems.push(`${path} must be an object`)
+    for (const [key, value] of Object.entries(from)) {
+      const name = Object.hasOwn(keys, key) ? keys[key] : undefined
+      if (name !== undefined) values[name] = value
+      else if (key === 'tls' && keys === SERVER_KEYS) spread(value, TLS_KEYS, `${path}.tls`)
+      else problems.push(`${path}.${key} is no key of it${hint(key, [...Object.keys(keys), ...(keys === SERVER_KEYS ? ['tls'] : [])])}`)
+    }
+  }
+  spread(stated, SERVER_KEYS, 'linkServer')
+  if (problems.length === 0 && values['linkPort'] === undefined) problems.push('linkServer.port is missing')
+  return { values, problems }
+}
+
+/** What is wrong with a glob. */
+function problemOf(text: string): string | undefined {
+  try {
+    compilePattern(text)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
