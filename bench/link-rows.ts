@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { messageSize, pubsubBinarySize } from '../src/protocol/pony-express/to-taker.ts'
+import { messageNames, messageSize, pubsubBinarySize } from '../src/protocol/pony-express/to-taker.ts'
 import { writeCertificates } from './link-certificates.ts'
 import type { LinkOptions, LinkScenario } from './link-options.ts'
 import { TOPIC, type GiverOptions } from './link-source.ts'
@@ -21,7 +21,7 @@ const MIB = 2 ** 20
 function frameBytes(form: Form, size: number): number {
   const body = Buffer.alloc(size)
   if (form === 'ponyexpress') return pubsubBinarySize(body)
-  return messageSize({ offset: 1_000_000, topic: TOPIC, contentType: 'application/octet-stream', time: Date.now(), via: [], body })
+  return messageSize({ offset: 1_000_000, names: messageNames(TOPIC, 'application/octet-stream'), time: Date.now(), via: [], body })
 }
 
 /** The same load on our daemon and on bare TLS, each in a process of its own, one after the other. */

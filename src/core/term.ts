@@ -47,8 +47,13 @@ const LOWER_CASE = 0x20
 export function isJson(contentType: string): boolean {
   if (contentType === 'application/json') return true
   // Most are text, and need no more than this.
-  return (contentType.charCodeAt(0) | LOWER_CASE) === 0x61 && JSON_TYPE.test(contentType)
+  if ((contentType.charCodeAt(0) | LOWER_CASE) !== 0x61) return false
+  if (contentType !== asked.type) asked = { type: contentType, isJson: JSON_TYPE.test(contentType) }
+  return asked.isJson
 }
+
+/** The type that was asked for last: mostly the next message has the same. */
+let asked = { type: '', isJson: false }
 
 const keys = new WeakMap<ReadonlySet<string>, string>()
 let sets = 0

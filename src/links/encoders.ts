@@ -5,7 +5,7 @@ import { cursorOf, type LostInterest, type Message } from '../core/message.ts'
 import { overlapOf, type Overlap } from '../core/overlap.ts'
 import { ERLANG_TERM, isJson, termOf } from '../core/term.ts'
 import { topicIsText, topicToBytes, type Topic } from '../core/topic.ts'
-import { extendedFrame, messageSize, pubsubBinarySize, pubsubSize, writeMessage, writePubsub, writePubsubBinary, type MessageParts } from '../protocol/pony-express/to-taker.ts'
+import { extendedFrame, messageNames, messageSize, pubsubBinarySize, pubsubSize, writeMessage, writePubsub, writePubsubBinary, type MessageParts } from '../protocol/pony-express/to-taker.ts'
 
 /**
  * What PonyExpress understands: `{:pubsub, term}` and nothing else (`pony-express.md`, section 3). There is no word for a
@@ -54,16 +54,23 @@ export function createWaystationEncoder(interest: Interest): Encoder {
   }
 }
 
-function partsOf({ offset, topic, contentType, time, via = [], body, term }: Message): MessageParts {
-  return {
-    offset,
-    topic: topicIsText(topic) ? topic : topicToBytes(topic),
-    // The other end may trust that what says that it is a term is one.
-    contentType: term !== undefined ? ERLANG_TERM : contentType === ERLANG_TERM ? 'application/octet-stream' : contentType,
-    time: Math.max(0, Math.round(time)),
-    via,
-    body: term ?? body,
+const NOWHERE: readonly string[] = []
+
+function partsOf(message: Message): MessageParts {
+  const { offset, time, via = NOWHERE, body, term } = message
+  return { offset, names: namesOf(message), time: Math.max(0, Math.round(time)), via, body: term ?? body }
+}
+
+/** Of the message before: mostly the next one has the same. */
+let before: { readonly topic: Topic; readonly type: string; readonly names: Buffer } | undefined
+
+function namesOf({ topic, contentType, term }: Message): Buffer {
+  // The other end may trust that what says that it is a term is one.
+  const type = term !== undefined ? ERLANG_TERM : contentType === ERLANG_TERM ? 'application/octet-stream' : contentType
+  if (before === undefined || before.topic !== topic || before.type !== type) {
+    before = { topic, type, names: messageNames(topicIsText(topic) ? topic : topicToBytes(topic), type) }
   }
+  return before.names
 }
 
 /** Comparisons that it is worth to say exactly what is lost; past it all that was asked for is said to be. */

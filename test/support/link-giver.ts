@@ -12,7 +12,7 @@ import type { Term } from '../../src/protocol/etf/term.ts'
 import { createFrameReader } from '../../src/protocol/pony-express/frame.ts'
 import { readFromTaker } from '../../src/protocol/pony-express/from-taker.ts'
 import type { Extended, FromTaker, RemoteMessage } from '../../src/protocol/pony-express/messages.ts'
-import { extendedFrame, messageSize, pubsubSize, writeMessage, writePubsub } from '../../src/protocol/pony-express/to-taker.ts'
+import { extendedFrame, messageNames, messageSize, pubsubSize, writeMessage, writePubsub } from '../../src/protocol/pony-express/to-taker.ts'
 import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
 
@@ -104,9 +104,10 @@ function play(far: Duplex, near: Duplex, played: (connection: PlayedConnection) 
 
 export function frameOf(said: Extended): Buffer {
   if (said.kind !== 'message') return extendedFrame(said)
-  const size = messageSize(said)
+  const parts = { ...said, names: messageNames(said.topic, said.contentType) }
+  const size = messageSize(parts)
   const frame = Buffer.alloc(size)
-  writeMessage(said, size, frame, 0)
+  writeMessage(parts, size, frame, 0)
   return frame
 }
 

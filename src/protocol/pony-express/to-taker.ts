@@ -50,28 +50,35 @@ export function writePubsubBinary(body: Buffer, into: Buffer, at: number): numbe
   return writeBinary(body, into, begin(PUBSUB_FRAME, pubsubBinarySize(body), into, at))
 }
 
-/** A `RemoteMessage` as it is written: a topic that is valid UTF-8 may be a text. */
+/** A `RemoteMessage` as it is written. */
 export interface MessageParts {
   readonly offset: number
-  readonly topic: Binary
-  readonly contentType: string
+  /** Topic and type: see `messageNames`. */
+  readonly names: Buffer
   /** Whole milliseconds since 1970. */
   readonly time: number
   readonly via: readonly string[]
   readonly body: Buffer
 }
 
+/** Topic and type as they stand in the frame: the same for many messages, so that they need not be written for each. */
+export function messageNames(topic: Binary, contentType: string): Buffer {
+  const names = Buffer.allocUnsafeSlow(binarySize(topic) + binarySize(contentType))
+  writeBinary(contentType, names, writeBinary(topic, names, 0))
+  return names
+}
+
 /** Bytes of the frame `{:message, offset, topic, type, time, via, body}`. */
-export function messageSize({ offset, topic, contentType, time, via, body }: MessageParts): number {
-  return MESSAGE_FRAME.length + countSize(offset) + binarySize(topic) + binarySize(contentType) + countSize(time) + listSize(via) + binarySize(body)
+export function messageSize({ offset, names, time, via, body }: MessageParts): number {
+  return MESSAGE_FRAME.length + countSize(offset) + names.length + countSize(time) + listSize(via) + binarySize(body)
 }
 
 /** @param size what `messageSize` said */
 export function writeMessage(message: MessageParts, size: number, into: Buffer, from: number): number {
   let at = begin(MESSAGE_FRAME, size, into, from)
   at = writeCount(message.offset, into, at)
-  at = writeBinary(message.topic, into, at)
-  at = writeBinary(message.contentType, into, at)
+  into.set(message.names, at)
+  at += message.names.length
   at = writeCount(message.time, into, at)
   at = writeList(message.via, into, at)
   at = writeBinaryHead(message.body.length, into, at)

@@ -52,12 +52,9 @@ export function writeCount(value: number, into: Buffer, at: number): number {
   into[at] = SMALL_BIG
   into[at + 1] = bytes
   into[at + 2] = 0
-  let rest = value
-  for (let i = 0; i < bytes; i++) {
-    into[at + 3 + i] = rest % 256
-    rest = Math.floor(rest / 256)
-  }
-  return at + 3 + bytes
+  let next = into.writeUInt32LE(value % 0x1_0000_0000, at + 3)
+  for (let rest = Math.floor(value / 0x1_0000_0000); rest > 0; rest >>>= 8) into[next++] = rest
+  return next
 }
 
 /** Bytes of a number above 2^31-1, without zeros in front. */

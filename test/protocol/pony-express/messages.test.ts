@@ -6,7 +6,7 @@ import { EtfError } from '../../../src/protocol/etf/term.ts'
 import { readFromGiver } from '../../../src/protocol/pony-express/from-giver.ts'
 import { keepaliveFrame, readFromTaker, subscribeFrame } from '../../../src/protocol/pony-express/from-taker.ts'
 import type { FromGiver, RemoteMessage, Wish } from '../../../src/protocol/pony-express/messages.ts'
-import { extendedFrame, messageSize, pubsubBinarySize, pubsubSize, writeMessage, writePubsub, writePubsubBinary } from '../../../src/protocol/pony-express/to-taker.ts'
+import { extendedFrame, messageNames, messageSize, pubsubBinarySize, pubsubSize, writeMessage, writePubsub, writePubsubBinary } from '../../../src/protocol/pony-express/to-taker.ts'
 import { frameOf, packets, payloadOf, sessionPackets } from './vectors.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')
@@ -28,9 +28,10 @@ function pubsubBinaryFrame(body: Buffer): Buffer {
 }
 
 function messageFrame(message: RemoteMessage): Buffer {
-  const size = messageSize(message)
+  const parts = { ...message, names: messageNames(message.topic, message.contentType) }
+  const size = messageSize(parts)
   const frame = Buffer.alloc(size)
-  assert.equal(writeMessage(message, size, frame, 0), size)
+  assert.equal(writeMessage(parts, size, frame, 0), size)
   return frame
 }
 
@@ -175,7 +176,7 @@ test('what two Waystations say comes back as it was', () => {
 
 test('a topic that is written as a text is the same as its bytes', () => {
   assert.deepEqual(messageFrame({ ...message, topic: Buffer.from('räume') }), (() => {
-    const parts = { ...message, topic: 'räume' }
+    const parts = { ...message, names: messageNames('räume', message.contentType) }
     const frame = Buffer.alloc(messageSize(parts))
     writeMessage(parts, frame.length, frame, 0)
     return frame
