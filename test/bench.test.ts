@@ -15,6 +15,7 @@ import { schemeOf } from '../bench/load/lonelyps.ts'
 import { loadNotify } from '../bench/load/notify.ts'
 import { createAnswerer } from '../bench/load/receivers.ts'
 import { parseOptions } from '../bench/options.ts'
+import { LINK_SCENARIOS, parseLinkOptions } from '../bench/link-options.ts'
 import { runLoad, startServer } from '../bench/processes.ts'
 import { ROWS } from '../bench/rows.ts'
 import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
@@ -126,6 +127,29 @@ test('the bench of API keys measures each scenario, with as many publishers as f
     // Of so few, garbage may be more than they are.
     assert.equal(Number.isFinite(kib), scenario === 'opening')
   }
+})
+
+test('the bench of links measures both forms beside raw TLS, prints a table as Markdown and writes the figures', async (t) => {
+  const results = folder(t)
+  const tiny = ['--only', 'one', '--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--window', '4KiB']
+  const bench = run(t, process.execPath, [MAIN, 'links', ...tiny, '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
+  const { rows } = resultsIn(results) as unknown as { rows: { of: Record<string, unknown>; medians: Record<string, number> }[] }
+  assert.deepEqual(rows.map(({ of }) => of['form']), ['ponyexpress', 'waystation'])
+  for (const { of, medians: { p50, p99, ...medians } } of rows) {
+    assert.ok(Object.values(medians).every((figure) => Number.isFinite(figure) && figure >= 0), `${JSON.stringify(of)}: ${JSON.stringify(medians)}`)
+    assert.ok(p50 === null && p99 === null, 'nobody looks at single messages')
+  }
+  const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
+  assert.equal(tables.length, rows.length + 2, bench.stdout())
+})
+
+test('the options of the bench of links are told, and its mistakes', () => {
+  const answer = parseLinkOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['npm run bench -- links', '--links N', '--window BYTES', '--quick', ...Object.keys(LINK_SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+  const mistaken = parseLinkOptions(['--link', '3', '--window', '1', '--only', 'two'])
+  assert.deepEqual('problems' in mistaken && mistaken.problems.length, 3)
 })
 
 test('the options of the bench of API keys are told, and its mistakes', () => {
