@@ -40,14 +40,17 @@ export function drawSnapshot(snapshot: Snapshot, screen: Screen): string[] {
   })
 }
 
-function headOf({ address, version, pid, since, time, stopping, connections, rates, webhooks, database }: Snapshot): Line[] {
+function headOf({ address, version, pid, since, time, stopping, connections, rates, webhooks, database, links = [] }: Snapshot): Line[] {
   const each = Object.entries(connections).map(([transport, count]) => `${transport} ${count}`).join('  ')
+  const down = links.filter(({ state }) => state === 'down')
   return [
     [`Waystation ${version} on ${address ?? 'no address yet'}${stopping ? ', stopping' : ''}`, stopping ? 'alarm' : 'strong'],
     [`pid ${pid}  up ${duration(Date.parse(time) - Date.parse(since))}  database ${database}`, database === 'unavailable' ? 'alarm' : 'plain'],
     [`connections  ${total(connections)}${each === '' ? '' : `  (${each})`}`],
     [`messages/s   in ${rates === null ? '-' : rates.in.toFixed(1)}  out ${rates === null ? '-' : rates.out.toFixed(1)}`],
     [`webhooks     registered ${webhooks.registrations}  running ${webhooks.running}  waiting ${webhooks.waiting}`],
+    // A hub that is older than this command says nothing of links.
+    ...(links.length === 0 ? [] : [[`links        ${links.length - down.length} of ${links.length} up${down.map(({ name, why = '' }) => `  ${name}: ${why}`).join('')}`, down.length > 0 ? 'alarm' : 'plain'] satisfies Line]),
   ]
 }
 

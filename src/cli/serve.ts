@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { WaystationError } from '../core/errors.ts'
 import { createRules } from '../core/rules.ts'
 import { topicFromText } from '../core/topic.ts'
@@ -91,7 +92,7 @@ function greeting(server: WaystationServer): string {
 
 function linksGreeting({ linkPort, options }: WaystationServer): string {
   const gives = linkPort === undefined ? '' : `  links:    takers connect to port ${linkPort} (${options.linkTransport === 'tls' ? 'mutual TLS' : 'plain TCP'})\n`
-  return gives + options.links.map(({ server, port, topics }) => `  link:     takes ${topics.join(', ')} from ${server}:${port}\n`).join('')
+  return gives + options.links.map(({ server, port, topics }) => `  link:     takes ${topics.join(', ')} from ${isIP(server) === 6 ? `[${server}]` : server}:${port}\n`).join('')
 }
 
 /** What goes over plain TCP is said each time. */

@@ -4,6 +4,7 @@ import type { Command } from './command.ts'
 import { findHub, type Found } from './find-hub.ts'
 import { parseFlags } from './flags.ts'
 import { FIND_FLAGS, findPlaces } from './places.ts'
+import { printable } from './printable.ts'
 
 /** What the Linux Standard Base wants of an init script. */
 const EXIT = { running: 0, gone: 3, silent: 4 } as const satisfies Record<Found['state'], number>
@@ -29,7 +30,7 @@ function asText(found: Found, folder: string): string {
     case 'gone': return `no hub runs on ${folder}${found.left === undefined ? '' : ` (a pid file was left, with ${found.left})`}\n`
     case 'silent': return `running${found.pid === undefined ? '' : `, pid ${found.pid}`}, but it does not answer\n`
     case 'running': {
-      const { stopping, pid, address, version, since, database, connections } = found.status
+      const { stopping, pid, address, version, since, database, connections, links = [] } = found.status
       const each = Object.entries(connections).map(([transport, count]) => `${count} ${transport}`).join(', ')
       return [
         `${stopping ? 'stopping' : 'running'}, pid ${pid}, since ${since}`,
@@ -37,6 +38,7 @@ function asText(found: Found, folder: string): string {
         `  version:      ${version}`,
         `  connections:  ${total(connections)}${each === '' ? '' : ` (${each})`}`,
         `  database:     ${database}`,
+        ...links.map(({ name, state, why }) => printable(`  link:         ${name} ${state}${why === undefined ? '' : `: ${why}`}`)),
         '',
       ].join('\n')
     }

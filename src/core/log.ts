@@ -1,7 +1,8 @@
 import type { Cursor } from './cursor.ts'
-import { wants, type Interest } from './interest.ts'
+import type { Interest } from './interest.ts'
 import { createLosses } from './losses.ts'
 import { baggageOf, type Lost, type LostInterest, type Message } from './message.ts'
+import { overlapOf } from './overlap.ts'
 import type { Clock, Log, Random } from './ports.ts'
 import type { Keep, Rules } from './rules.ts'
 import type { Topic } from './topic.ts'
@@ -153,9 +154,10 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
       return interest.topics.flatMap((topic) => rings.get(topic) ?? []).filter((ring) => ring.last > after)
     }
     const found: Ring[] = []
+    const { wants } = overlapOf(interest)
     // The chain is in order of last appends: behind the first ring that has nothing newer, no ring has.
     for (let ring = newest; ring !== undefined && ring.last > after; ring = ring.older) {
-      if (wants(interest, ring.topic)) found.push(ring)
+      if (wants(ring.topic)) found.push(ring)
     }
     return found
   }

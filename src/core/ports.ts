@@ -106,6 +106,8 @@ export interface Confirmations {
 export interface HubPort {
   /** The place after everything routed so far. */
   readonly cursor: Cursor
+  /** The last offset that the log has given. Where its appends are asynchronous, a resumption may show what is not routed yet. */
+  readonly head: number
   /** Synchronous whenever the log is. @throws {WaystationError} `forbidden`, `stopped` */
   publish(draft: Draft, by: Identity): Receipt | Promise<Receipt>
   /**

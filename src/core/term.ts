@@ -11,6 +11,8 @@ export const ERLANG_TERM = 'application/x-erlang-term'
 const [JSON_FACTOR, JSON_EXTRA] = [4, 1_024]
 /** Bytes of memory that reading a term for it may take. Maps of texts take seven times theirs, small atoms twenty. */
 const [MEMORY_FACTOR, MEMORY_EXTRA] = [12, 16_777_216]
+/** The same however large the term is: what takes more holds everybody up for seconds while it is shown. */
+const MOST_MEMORY = 67_108_864
 
 const [VERSION, BINARY, BINARY_HEAD] = [131, 109, 6]
 
@@ -33,7 +35,7 @@ export function draftOfTerm(topic: Topic, term: Buffer): Draft {
 function jsonOf(term: Buffer): string | undefined {
   try {
     const { length } = term
-    return termToJson(term, { maxBytes: JSON_FACTOR * length + JSON_EXTRA, maxMemory: MEMORY_FACTOR * length + MEMORY_EXTRA, maxDepth: Infinity })
+    return termToJson(term, { maxBytes: JSON_FACTOR * length + JSON_EXTRA, maxMemory: Math.min(MEMORY_FACTOR * length + MEMORY_EXTRA, MOST_MEMORY), maxDepth: Infinity })
   } catch (error) {
     if (error instanceof EtfError) return undefined
     throw error

@@ -16,10 +16,14 @@ export async function listen(server: Server, address: ListenAddress): Promise<vo
   if ('path' in address) await removeStale(address.path)
   await new Promise<void>((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => reject(new ListenError(explain(error, address), { cause: error }))
+    // One that is closed while its name is looked up never listens, and has no error.
+    const closed = (): void => fail(new Error('it was closed before it listened'))
     server.once('error', fail)
+    server.once('close', closed)
     const options = 'path' in address ? address : { port: address.port, ...(address.host === undefined ? {} : { host: address.host }) }
     server.listen({ ...options, backlog: 4096 }, () => {
       server.off('error', fail)
+      server.off('close', closed)
       resolve()
     })
   })

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../core/ports.ts'
+import type { Random } from '../core/ports.ts'
 
 /** How a try at a connection has ended. */
 export type Ending =
@@ -14,19 +14,21 @@ export interface Backoff {
   after(ending: Ending, lasted: number): number
 }
 
-/** Tries that are made at once, and the ms within which they are counted (`pony-express.md`, section 8). */
-const [AT_ONCE, WITHIN] = [3, 5_000]
+/** ms after which a connection that was up has been a good one. */
+const LASTING = 5_000
 /** Beyond this the longest wait has long been reached. */
 const MOST_DOUBLINGS = 30
 
 /**
- * How long to wait before a connection is tried again: not at all after one that had been up, as long as that does not
- * come too often; else `first`, twice as long after each further failure, `most` at the longest, and each of these within
- * half as much more or less, so that a thousand takers of one daemon do not come back together.
+ * How long to wait before a connection is tried again: not at all after one that had been up, until one has lasted for a
+ * while once only; else `first`, twice as long after each further end, `most` at the longest, and each of these within
+ * half as much more or less, so that a thousand takers of one daemon do not come back together. PonyExpress itself goes on
+ * with one try a second where it flaps (`pony-express.md`, section 8). Here the pauses grow: each time everybody downstream
+ * may be told of a gap, and Elixir takers are sent away with it, whose supervisors give up after three times in five seconds.
  */
-export function createBackoff({ first, most, clock, random }: { first: number; most: number; clock: Clock; random: Random }): Backoff {
+export function createBackoff({ first, most, random }: { first: number; most: number; random: Random }): Backoff {
   let failures = 0
-  let atOnce: number[] = []
+  let hasTriedAtOnce = false
 
   function spread(wait: number): number {
     const from = wait / 2
@@ -36,13 +38,13 @@ export function createBackoff({ first, most, clock, random }: { first: number; m
   return {
     after(ending, lasted) {
       if (ending === 'refused') return spread(most)
-      if (lasted >= WITHIN) failures = 0
-      if (ending === 'failed') return spread(Math.min(most, first * 2 ** Math.min(failures++, MOST_DOUBLINGS)))
+      if (lasted >= LASTING) {
+        failures = 0
+        hasTriedAtOnce = false
+      }
+      if (ending === 'failed' || hasTriedAtOnce) return spread(Math.min(most, first * 2 ** Math.min(failures++, MOST_DOUBLINGS)))
       failures = 0
-      const now = clock.monotonic()
-      atOnce = atOnce.filter((at) => now - at < WITHIN)
-      if (atOnce.length >= AT_ONCE) return spread(Math.min(most, first))
-      atOnce.push(now)
+      hasTriedAtOnce = true
       return 0
     },
   }

@@ -11,6 +11,7 @@ import type { Dialled } from './ports.ts'
 export interface Connection {
   /** By what the giver may be known again. */
   readonly names: readonly string[]
+  readonly isPaused: boolean
   send(frame: Buffer): void
   /** Nothing is read until `resume`, but for what has been read already. */
   pause(): void
@@ -115,6 +116,7 @@ export function openConnection({ stream, names }: Dialled, { clock, limits }: { 
 
   return {
     names,
+    get isPaused() { return stream.isPaused() },
     send,
     pause: () => void stream.pause(),
     resume: () => void stream.resume(),

@@ -19,11 +19,11 @@ import { createWishGroups } from './wish-groups.ts'
 
 export interface LinkDaemonEvents {
   /** Somebody was not let in, or was sent away because of what he did. */
-  refused(why: Refusal | GateRefusal | Farewell): void
-  /** Somebody is here. `names` are those that he may be known again by. */
+  refused(why: Refusal | GateRefusal | Farewell, who: { readonly address: string; readonly names: readonly string[]; readonly detail?: string }): void
+  /** Somebody is here, and gets something. `names` are those that he may be known again by. */
   taken?(address: string, names: readonly string[]): void
-  /** Somebody who was here gets nothing more. */
-  ended?(address: string, why: Farewell): void
+  /** Somebody whose certificate was good gets nothing more, or never got anything. */
+  ended?(address: string, why: Farewell, names: readonly string[], got: 'something' | 'nothing'): void
   /** An error that should not have been: one taker was let go with it. Where nobody wants to know it is thrown. */
   failed?(error: unknown): void
 }
@@ -76,7 +76,7 @@ export function createLinkDaemon(parts: LinkDaemonParts): Transport & { readonly
     const address = directAddress(socket)
     const place = address === 'gone' ? 'gone' : admission.admit(address)
     if (typeof place === 'string') {
-      if (place !== 'gone') events.refused(place)
+      if (place !== 'gone') events.refused(place, { address, names: [] })
       return void socket.destroy()
     }
     admission.seen?.(socket)
@@ -89,13 +89,18 @@ export function createLinkDaemon(parts: LinkDaemonParts): Transport & { readonly
   function welcome(socket: Socket, address: string, certificate: Proved | undefined): void {
     if (hub === undefined) return void socket.destroy()
     const names = namesOf({ address, certificate })
+    let got: 'something' | 'nothing' = 'nothing'
     const connection: TakerConnection = new TakerConnection(socket, new Set(names), kit, {
       said: (said) => taker.said(said),
       ...(events.failed !== undefined && { failed: events.failed }),
+      asked() {
+        got = 'something'
+        events.taken?.(address, names)
+      },
       ended(why) {
         taker.leave()
-        if (!QUIET.has(why)) events.refused(why)
-        events.ended?.(address, why)
+        if (!QUIET.has(why)) events.refused(why, { address, names })
+        events.ended?.(address, why, names, got)
       },
       closed() {
         takers.delete(connection)
@@ -106,7 +111,6 @@ export function createLinkDaemon(parts: LinkDaemonParts): Transport & { readonly
     const taker = createTaker({ ...shared, hub }, connection, identity, certificate === undefined ? [] : certificateNames(certificate))
     takers.set(connection, socket)
     open.add(connection)
-    events.taken?.(address, names)
   }
 
   return {
@@ -122,7 +126,7 @@ export function createLinkDaemon(parts: LinkDaemonParts): Transport & { readonly
         ...security,
         timeout: limits.linkHandshakeTimeout,
         welcome,
-        refused: events.refused,
+        refused: (why, address, certificate, detail) => events.refused(why, { address, names: certificate === undefined ? [] : namesOf({ address, certificate }), ...(detail !== undefined && { detail }) }),
         changed() {
           for (const [connection, socket] of takers) if (gate?.isRevoked(socket) === true) connection.destroy('revoked')
         },

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls'
 import { LinkDialError } from './dial-error.ts'
-import { namesOf } from './names.ts'
+import { carriedNames, namesOf } from './names.ts'
 import type { Credentials, Dial, Dialled } from './ports.ts'
 
 /** How a daemon is reached. */
@@ -56,7 +56,7 @@ export function createDial(parts: DialParts): Dial {
     }
     function succeed(names: readonly string[]): void {
       settle()
-      resolve({ stream, names })
+      resolve({ stream, names: carriedNames(names) })
     }
 
     // Errors that come later are the connection's; here they must only not be nobody's.
@@ -104,8 +104,8 @@ function identityFault(certificate: X509Certificate, wanted: string, as: 'addres
 
 /** Whether the peer is on the list now, in words; if not, the connection is ended when it is later. */
 function watchRevocation(tls: TLSSocket, credentials: Credentials): string | undefined {
-  const chain = chainOf(tls.getPeerX509Certificate())
-  const fault = (): string | undefined => (chain.some((one) => credentials.isRevoked(one)) ? 'the certificate of the daemon is revoked' : undefined)
+  const certificate = tls.getPeerX509Certificate()
+  const fault = (): string | undefined => (certificate !== undefined && credentials.isRevoked(certificate) ? 'the certificate of the daemon is revoked' : undefined)
   const now = fault()
   if (now !== undefined) return now
   const unwatch = credentials.onChange(() => {
@@ -116,16 +116,20 @@ function watchRevocation(tls: TLSSocket, credentials: Credentials): string | und
   return undefined
 }
 
-/** A certificate and those above it, as far as the peer has shown them or they are known. */
-function chainOf(certificate: X509Certificate | undefined): X509Certificate[] {
-  const chain: X509Certificate[] = []
-  for (let at = certificate; at !== undefined && !chain.some(({ fingerprint256 }) => fingerprint256 === at?.fingerprint256); at = at.issuerCertificate) chain.push(at)
-  return chain
+const noTls = (text: string): string => `what answers there does not speak TLS (${text})`
+const foreign = (text: string): string => `the certificate of the daemon does not come from a CA of cacertfile: ${text}`
+/** What OpenSSL says so that only its users understand it. */
+const MEANINGS: Readonly<Record<string, (text: string) => string>> = {
+  ERR_SSL_WRONG_VERSION_NUMBER: noTls, ERR_SSL_PACKET_LENGTH_TOO_LONG: noTls,
+  SELF_SIGNED_CERT_IN_CHAIN: foreign, DEPTH_ZERO_SELF_SIGNED_CERT: foreign, UNABLE_TO_GET_ISSUER_CERT_LOCALLY: foreign, UNABLE_TO_VERIFY_LEAF_SIGNATURE: foreign,
 }
 
 /** A name with several addresses fails once for each. */
 function textOf(error: Error): string {
   const all = error instanceof AggregateError ? (error.errors as Error[]) : [error]
   // OpenSSL puts numbers and names of its files around the reason, and Node the advice to trust the system's CAs.
-  return all.map((one) => (one as { reason?: string }).reason ?? one.message.replace(/; if the root CA is installed locally.*$/s, '')).join('; ')
+  return all.map((one) => {
+    const text = (one as { reason?: string }).reason ?? one.message.replace(/; if the root CA is installed locally.*$/s, '')
+    return MEANINGS[(one as NodeJS.ErrnoException).code ?? '']?.(text) ?? text
+  }).join('; ')
 }

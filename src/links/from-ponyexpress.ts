@@ -5,8 +5,10 @@ import type { Intake } from './intake.ts'
 
 /** What a PonyExpress daemon gives of one topic, over all connections for it. */
 export interface Broadcasts {
-  /** A connection is up. What was published while there was none is lost: nobody can say what it was. */
-  /** @param names by what the daemon may be known again */
+  /**
+   * A connection is up. What was published while there was none is lost: nobody can say what it was.
+   * @param names by what the daemon may be known again
+   */
   up(names: readonly string[]): void
   /**
    * @param term with the 131 before it

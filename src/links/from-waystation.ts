@@ -1,3 +1,4 @@
+import { interestKey } from '../core/interest.ts'
 import { draft, type Draft, type LostInterest } from '../core/message.ts'
 import { draftOfTerm, ERLANG_TERM } from '../core/term.ts'
 import { topicFromBytes } from '../core/topic.ts'
@@ -37,6 +38,8 @@ export function createGiven({ asked, intake, hubId, dropped }: {
   let giver = ''
   /** All that was asked for, as lost by this giver: the log counts the names of one and the same object once. */
   let everything: LostInterest = asked.everything
+  /** What the giver said last is lost, for the same reason. */
+  let before: { readonly key: string; readonly lost: LostInterest } | undefined
   let hasBegun = false
 
   function takeMessage(message: RemoteMessage): string | undefined {
@@ -55,11 +58,17 @@ export function createGiven({ asked, intake, hubId, dropped }: {
   }
 
   /** A word of what is lost goes the way of a message, or it would go round. */
-  function takeGap({ topics, patterns, via: before }: Extended & { kind: 'gap' }): void {
-    if (before.includes(hubId())) return dropped('own')
-    const via = [...before, giver]
+  function takeGap({ topics, patterns, via: through }: Extended & { kind: 'gap' }): void {
+    if (through.includes(hubId())) return dropped('own')
+    const via = [...through, giver]
     if (via.length > MOST_VIA) return dropped('via')
-    intake.lose({ ...asked.lostOf(topics, patterns), via })
+    intake.lose(sameAsBefore({ ...asked.lostOf(topics, patterns), via }))
+  }
+
+  function sameAsBefore(lost: LostInterest): LostInterest {
+    const key = JSON.stringify([interestKey(lost), lost.via])
+    if (before?.key !== key) before = { key, lost }
+    return before.lost
   }
 
   /** Moves on, never back. */

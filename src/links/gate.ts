@@ -35,13 +35,15 @@ export function createGate(parts: {
   /** ms for a handshake. */
   timeout: number
   welcome(socket: Socket, address: string, certificate: Proved): void
-  refused(why: GateRefusal): void
+  /** @param detail what the TLS library said */
+  refused(why: GateRefusal, address: string, certificate?: Proved, detail?: string): void
   /** The certificates or the list of the revoked have changed. */
   changed(): void
 }): Gate {
   const { credentials, matchAddress, timeout, welcome, refused, changed } = parts
   /** Those on their way through, by where they come from. */
   const entering = new Map<string, { readonly socket: Socket; readonly address: string }>()
+  const cameFrom = new WeakMap<Socket, string>()
   const keyOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`
 
   const server = createServer({
@@ -59,12 +61,15 @@ export function createGate(parts: {
     const certificate = tls.getPeerX509Certificate()
     const why = address === undefined || certificate === undefined ? 'certificate' : fault(tls, certificate, address)
     if (why === undefined) return welcome(tls, address as string, certificate as Proved)
-    refused(why)
+    refused(why, address ?? '', certificate)
     tls.destroySoon()
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException, tls) => {
     const showedNone = error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
-    refused(showedNone || (tls.authorizationError ?? null) !== null ? 'certificate' : 'handshake')
+    const fault = (tls.authorizationError ?? undefined) as string | Error | undefined
+    // It has no address any more. The connection below it is in `_parent`, which Node does not document: without it nobody is named.
+    const address = cameFrom.get((tls as { _parent?: Socket })._parent ?? tls)
+    refused(showedNone || fault !== undefined ? 'certificate' : 'handshake', address ?? '', undefined, String(fault ?? (error as { reason?: string }).reason ?? error.code ?? error.message))
     // Node leaves it open, after its time, too.
     tls.destroy()
   })
@@ -76,7 +81,7 @@ export function createGate(parts: {
   function fault(tls: TLSSocket, certificate: X509Certificate, address: string): GateRefusal | undefined {
     // A resumed session brings no certificate that was proved today. None should be possible here.
     if (!tls.authorized || tls.isSessionReused()) return 'certificate'
-    if (chainOf(certificate).some((one) => credentials.isRevoked(one))) return 'revoked'
+    if (credentials.isRevoked(certificate)) return 'revoked'
     if (matchAddress === 'checked' && certificate.checkIP(bareAddress(address.replace(/%.*$/, ''))) === undefined) return 'address'
     return undefined
   }
@@ -85,6 +90,7 @@ export function createGate(parts: {
     enter(socket, address) {
       const key = keyOf(socket)
       entering.set(key, { socket, address })
+      cameFrom.set(socket, address)
       socket.once('close', () => {
         if (entering.get(key)?.socket === socket) entering.delete(key)
       })
@@ -92,7 +98,7 @@ export function createGate(parts: {
     },
     isRevoked(socket) {
       const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
-      return certificate === undefined || chainOf(certificate).some((one) => credentials.isRevoked(one))
+      return certificate === undefined || credentials.isRevoked(certificate)
     },
     close() {
       unwatch()
@@ -100,13 +106,6 @@ export function createGate(parts: {
       entering.clear()
     },
   }
-}
-
-/** A certificate and those above it, as far as the peer has shown them or they are known. */
-function chainOf(certificate: X509Certificate): X509Certificate[] {
-  const chain: X509Certificate[] = []
-  for (let at: X509Certificate | undefined = certificate; at !== undefined && !chain.some(({ fingerprint256 }) => fingerprint256 === at?.fingerprint256); at = at.issuerCertificate) chain.push(at)
-  return chain
 }
 
 /** What grants speak of: the common names of a certificate, and its DNS names and IP addresses. */

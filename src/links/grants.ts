@@ -11,7 +11,7 @@ export interface Grant {
 }
 
 export interface Grants {
-  /** Whether all of it is granted to somebody whose certificate has these names. */
+  /** Whether all of it is granted to somebody whose certificate has these names, a list that stays as it is. */
   covers(interest: Interest, names: readonly string[]): boolean
 }
 
@@ -24,9 +24,18 @@ export interface Grants {
 export function createGrants(stated: readonly Grant[] | undefined): Grants {
   if (stated === undefined) return { covers: () => true }
   const grants = stated.map(({ certificate, topics }) => ({ certificate: compilePattern(certificate), topics: topics.map(compilePattern) }))
+  /** By the names of one taker, who may ask ten thousand times, and whose certificate may have thousands. */
+  const known = new WeakMap<readonly string[], readonly Pattern[]>()
+
+  function grantedTo(names: readonly string[]): readonly Pattern[] {
+    let granted = known.get(names)
+    if (granted === undefined) known.set(names, (granted = grants.filter(({ certificate }) => names.some((name) => certificate.matches(name as Topic))).flatMap((grant) => grant.topics)))
+    return granted
+  }
+
   return {
     covers({ topics, patterns }, names) {
-      const granted = grants.filter(({ certificate }) => names.some((name) => certificate.matches(name as Topic))).flatMap((grant) => grant.topics)
+      const granted = grantedTo(names)
       return topics.every((topic) => granted.some((glob) => glob.covers(topic))) && patterns.every((pattern) => granted.some((glob) => includes(glob, pattern)))
     },
   }

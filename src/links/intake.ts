@@ -50,10 +50,11 @@ export function createIntake(parts: {
   let isFull = false
   let toldAt = -Infinity
 
-  function reject(error: unknown, { topic }: Draft): void {
+  function reject(error: unknown, { topic, via }: Draft): void {
     parts.dropped('rejected')
     const isMeant = error instanceof WaystationError && (error.code === 'stopped' || error.code === 'forbidden')
-    if (!isMeant) hub.lose(exactly(topic))
+    // Where it has come through it is there.
+    if (!isMeant) hub.lose({ ...exactly(topic), ...(via !== undefined && { via }) })
     const now = clock.monotonic()
     if (now - toldAt < QUIET) return
     toldAt = now

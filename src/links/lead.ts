@@ -69,6 +69,11 @@ export function createLead(parts: {
     if (isUp) events.up(connection.names)
   }
 
+  function awaitAnswer(connection: Connection): void {
+    // Whoever does not read hears no answer.
+    unanswer = clock.after(limits.linkAnswerTimeout, () => (connection.isPaused ? awaitAnswer : owesAnswer)(connection))
+  }
+
   function owesAnswer(connection: Connection): void {
     if (peer === 'waystation' && ++unanswered < MOST_UNANSWERED) connection.drop('failed', `no answer within ${limits.linkAnswerTimeout} ms`)
     else turnsOutPlain(connection)
@@ -117,7 +122,7 @@ export function createLead(parts: {
       isUp = false
       phase = peer === 'ponyexpress' ? 'plain' : 'asked'
       connection.send(subscribeFrame(probe, asked.wish(hubId(), wished)))
-      if (phase === 'asked') unanswer = clock.after(limits.linkAnswerTimeout, () => owesAnswer(connection))
+      if (phase === 'asked') awaitAnswer(connection)
     },
     up(connection) {
       isUp = true

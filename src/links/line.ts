@@ -34,7 +34,7 @@ export interface LineParts {
 
 export function createLine(parts: LineParts, events: LineEvents): Line {
   const { dial, slots, clock, limits } = parts
-  const backoff = createBackoff({ first: limits.linkRetry, most: limits.maxLinkRetry, clock, random: parts.random })
+  const backoff = createBackoff({ first: limits.linkRetry, most: limits.maxLinkRetry, random: parts.random })
   let attempt = new AbortController()
   let connection: Connection | undefined
   let unwait = (): void => {}

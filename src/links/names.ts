@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import ipaddr from 'ipaddr.js'
 import { isLoopback } from '../http/address.ts'
+import { LONGEST_NAME } from '../protocol/pony-express/messages.ts'
 
 /** An IP address in one way of writing: the short one, and IPv4 inside IPv6 as the IPv4 that it is. */
 export function bareAddress(address: string): string {
@@ -24,6 +25,14 @@ function otherNames(text: string): { kind: 'dns' | 'ip'; text: string }[] {
     const said = value.startsWith('"') ? JSON.parse(value) as string : value
     return kind === undefined ? [] : [{ kind, text: kind === 'ip' ? bareAddress(said) : said }]
   })
+}
+
+/** A message may come through 16 hubs, and each name of a peer counts as one. */
+const MOST_CARRIED = 8
+
+/** Those of a peer's names that its messages carry with them (`via`): some of the first, as a certificate may hold thousands. */
+export function carriedNames(names: readonly string[]): string[] {
+  return names.filter((name) => Buffer.byteLength(name) <= LONGEST_NAME).slice(0, MOST_CARRIED)
 }
 
 /**

@@ -16,7 +16,7 @@ export interface TlsFiles {
 export interface Credentials {
   /** For `tls.createServer`, `setSecureContext` and `tls.connect`: CA, certificate, key, list of the revoked, versions. */
   readonly context: { readonly ca: string; readonly cert: string; readonly key: string; readonly crl?: string[]; readonly minVersion: 'TLSv1.2' }
-  /** Whether this certificate is on the list. Asked at each connection, resumed sessions included, and of live ones at each change. */
+  /** Whether this certificate is on the list, or one above it that the peer has shown or that is known. Asked at each connection, resumed sessions included, and of live ones at each change. */
   isRevoked(certificate: X509Certificate): boolean
   /** Called after each change. Gives what takes it back. */
   onChange(listener: () => void): () => void

@@ -25,6 +25,8 @@ export function createSeveralTopics(parts: { hub: HubPort; kit: TransportKit; tr
   const { hub, kit, transport, encoder, connection } = parts
   const times = new Map<Topic, number>()
   const leaves: (() => void)[] = []
+  /** Signs of all topics. */
+  let signs = 0
   const fanOut = createFanOut({
     encoder: createRepeatingEncoder(encoder, (topic) => times.get(topic) ?? 0),
     turn: kit.turn,
@@ -44,12 +46,17 @@ export function createSeveralTopics(parts: { hub: HubPort; kit: TransportKit; tr
   return {
     add(topic) {
       const before = times.get(topic) ?? 0
-      if (before === MOST_TIMES || (before === 0 && times.size >= kit.limits.maxLinkTopics)) return false
+      const { maxLinkTopics, maxLinkRequestBytes } = kit.limits
+      // No more than could be asked for in one frame.
+      const isTooMuch = before === 0 ? times.size >= maxLinkTopics || signs + topic.length > maxLinkRequestBytes : before === MOST_TIMES
+      if (isTooMuch) return false
       // What was published before goes out as often as was asked for then.
       kit.turn.flush()
       if (connection.isOver) return true
       times.set(topic, before + 1)
-      if (before === 0) leaves.push(hub.join(exactly(topic), fanOut))
+      if (before > 0) return true
+      signs += topic.length
+      leaves.push(hub.join(exactly(topic), fanOut))
       return true
     },
     leave: () => fanOut.remove(connection),

@@ -25,6 +25,8 @@ export type Farewell =
 export interface TakerEvents {
   /** It has said something that a taker may say. */
   said(said: FromTaker): void
+  /** What it asks for is granted. Once, where it is at all. */
+  asked?(): void
   /** Something went wrong here that is no fault of its; it is let go. Where nobody wants to know, it is thrown. */
   failed?(error: unknown): void
   /** It gets nothing more. Once. */
@@ -37,6 +39,8 @@ export interface TakerEvents {
 const GOODBYE = 1_000
 /** ms between two looks where nothing is due. The wheel has the time only while somebody waits. */
 const LOOK = 10_000
+/** Bytes of history that wait for one taker: a thousand that do not read must not cost what a thousand that are slow may. */
+const HISTORY_BYTES = 1_048_576
 
 /** A taker's connection: frames in, prepared bytes out, both bounded. After its end it takes and gives nothing more. */
 export class TakerConnection implements Member, Tickable, Leaving {
@@ -88,7 +92,9 @@ export class TakerConnection implements Member, Tickable, Leaving {
 
   /** It has asked for something; from now on it may be silent. */
   asked(): void {
+    if (this.#askBy === Infinity) return
     this.#askBy = Infinity
+    this.#events.asked?.()
   }
 
   write(chunk: Buffer): void {
@@ -99,7 +105,7 @@ export class TakerConnection implements Member, Tickable, Leaving {
 
   room(): Promise<void> | undefined {
     if (this.#isOver) return Promise.reject(new Error('the connection is closing'))
-    return roomOn(this.#socket, this.#limits.maxLinkPendingBytes / 2)
+    return roomOn(this.#socket, Math.min(HISTORY_BYTES, this.#limits.maxLinkPendingBytes / 2))
   }
 
   evict(): void {

@@ -13,6 +13,7 @@ import { createWaystationEncoder } from './encoders.ts'
 import type { Grants } from './grants.ts'
 import { createSeveralTopics, type SeveralTopics } from './several-topics.ts'
 import type { Farewell, TakerConnection } from './taker-connection.ts'
+import { isFitForLog } from './wish-bounds.ts'
 import type { WishGroups } from './wish-groups.ts'
 
 /** What all takers of a daemon share. */
@@ -45,6 +46,7 @@ export function createTaker(giving: Giving, connection: TakerConnection, identit
   const { hub, hubId, kit, transport, plain, fanOuts, groups, grants } = giving
   const { limits, clock } = kit
   let leave = (): void => {}
+  let giveBack = (): void => {}
   /** The topic of a first subscription without a wish. */
   let first: Topic | undefined
   let several: SeveralTopics | undefined
@@ -102,10 +104,14 @@ export function createTaker(giving: Giving, connection: TakerConnection, identit
     if (interest === undefined) return refuse('bad_pattern')
     if (interest.topics.length + interest.patterns.length === 0) return refuse('bad_request')
     if (!isGranted(interest)) return refuse('forbidden')
+    const taken = groups.bounds.take(interest)
+    if (taken === undefined) return refuse('too_many_topics')
+    giveBack = taken
     connection.asked()
     connection.names = new Set([wish.hub])
     const { cursor } = hub
-    const after = wish.after !== undefined && wish.after.epoch === cursor.epoch && wish.after.offset <= cursor.offset ? wish.after : undefined
+    // It may have had more than was routed, by an earlier resumption.
+    const after = wish.after !== undefined && wish.after.epoch === cursor.epoch && wish.after.offset <= hub.head && isFitForLog(interest) ? wish.after : undefined
     connection.write(extendedFrame({ kind: 'ready', at: after ?? cursor, hub: hubId() }))
     if (after === undefined) goLive(interest)
     else catchUp(interest, after)
@@ -163,7 +169,10 @@ export function createTaker(giving: Giving, connection: TakerConnection, identit
         default: return said satisfies never
       }
     },
-    leave: () => leave(),
+    leave() {
+      leave()
+      giveBack()
+    },
   }
 }
 

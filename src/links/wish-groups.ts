@@ -3,9 +3,12 @@ import { interestKey, type Interest } from '../core/interest.ts'
 import type { HubPort, Subscriber } from '../core/ports.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
 import { createWaystationEncoder } from './encoders.ts'
+import { createWishBounds, type WishBounds } from './wish-bounds.ts'
 
 /** The fan-outs of takers that are Waystations: one for each wish that somebody has. */
 export interface WishGroups {
+  /** What a wish is asked before it is granted. */
+  readonly bounds: WishBounds
   /** From the next message on. Gives what ends it. */
   join(hub: HubPort, interest: Interest, member: Member): () => void
 }
@@ -36,6 +39,7 @@ export function createWishGroups(kit: TransportKit, transport: string): WishGrou
   }
 
   return {
+    bounds: createWishBounds(),
     join(hub, interest, member) {
       const key = interestKey(interest)
       const fanOut = groups.get(key) ?? open(hub, key, interest)

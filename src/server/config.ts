@@ -42,14 +42,14 @@ export function effective(sources: readonly Source[], found: readonly string[] =
     from[name] = 'default'
   }
   for (const { name: source, values, write } of sources) {
-    for (const [name, stated] of statedBy(values, source, problems)) {
+    for (const { name, stated, as = write(name) } of statedBy(values, source, problems)) {
       if (stated === undefined) continue
       if (!Object.hasOwn(OPTIONS, name)) {
-        problems.push(`${source}: ${write(name)} is no option${hint(name, NAMES, write)}`)
+        problems.push(`${source}: ${as} is no option${hint(name, isNested(source) ? [...NAMES, 'linkServer'] : NAMES, write)}`)
         continue
       }
       const read = readValue(OPTIONS[name as OptionName] as Option, stated)
-      if ('faults' in read) problems.push(...read.faults.map((fault) => `${source}: ${write(name)} ${fault}`))
+      if ('faults' in read) problems.push(...read.faults.map((fault) => `${source}: ${as} ${fault}`))
       else {
         options[name] = read.value
         from[name] = source
@@ -61,13 +61,29 @@ export function effective(sources: readonly Source[], found: readonly string[] =
   return { options: options as Options, from: from as Effective['from'] }
 }
 
+/** One option in a source. */
+interface Stated {
+  readonly name: string
+  readonly stated: unknown
+  /** How it is written there, where it is not by its name. */
+  readonly as?: string
+}
+
 /** What a source states, with `linkServer` spread out where it may stand. */
-function statedBy(values: Source['values'], source: string, problems: string[]): [string, unknown][] {
-  if (values['linkServer'] === undefined || source === 'environment' || source === 'command line') return Object.entries(values)
+function statedBy(values: Source['values'], source: string, problems: string[]): Stated[] {
+  const plainly = (all: Source['values']): Stated[] => Object.entries(all).map(([name, stated]) => ({ name, stated }))
+  if (values['linkServer'] === undefined || !isNested(source)) return plainly(values)
   const { linkServer, ...rest } = values
   const spread = spreadLinkServer(linkServer)
   problems.push(...spread.problems.map((problem) => `${source}: ${problem}`))
-  return Object.entries({ ...rest, ...spread.values })
+  const twice = spread.stated.filter(({ name }) => rest[name] !== undefined).map(({ name, as }) => `${source}: ${name} is stated twice: ${as} is the same`)
+  problems.push(...twice)
+  return [...plainly(rest), ...spread.stated]
+}
+
+/** Whether options may stand in one another there. */
+function isNested(source: string): boolean {
+  return source !== 'environment' && source !== 'command line'
 }
 
 /** The error that tells these problems, a line each. */

@@ -24,6 +24,8 @@ export const CONTROL_BOUNDS = {
   topicLength: 200,
   /** Log lines in it. */
   lines: 50,
+  /** Links in a status. */
+  links: 100,
 } as const
 
 /** How the hub is. */
@@ -44,6 +46,16 @@ export interface Status {
   /** Open long-lived connections by transport. */
   readonly connections: Readonly<Record<string, number>>
   readonly database: 'available' | 'unavailable' | 'none'
+  /** The links that it takes topics by, the first ones. */
+  readonly links: readonly LinkStatus[]
+}
+
+export interface LinkStatus {
+  /** Where it goes. */
+  readonly name: string
+  readonly state: 'up' | 'down'
+  /** Why it is down. */
+  readonly why?: string
 }
 
 export interface TopicTraffic {

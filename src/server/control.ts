@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/ports.ts'
-import { CONTROL_BOUNDS, type Snapshot, type Status } from './control-messages.ts'
+import type { LinkView } from '../links/ports.ts'
+import { CONTROL_BOUNDS, type LinkStatus, type Snapshot, type Status } from './control-messages.ts'
 import { createTraffic } from './traffic.ts'
 import type { Vitals } from './vitals.ts'
 
@@ -45,7 +46,7 @@ export function createControl(parts: {
 
   function status<Type extends Status['type']>(type: Type): Status & { readonly type: Type } {
     const database = vitals.database === undefined ? 'none' : vitals.database ? 'available' : 'unavailable'
-    return { type, pid, pidSpace, version, since, address: address() ?? null, stopping: vitals.stopping, drainTime, connections: vitals.connections(), database }
+    return { type, pid, pidSpace, version, since, address: address() ?? null, stopping: vitals.stopping, drainTime, connections: vitals.connections(), database, links: vitals.links().slice(0, CONTROL_BOUNDS.links).map(linkStatus) }
   }
 
   function snapshot(rates: Snapshot['rates'], busiest: ReturnType<typeof traffic.take>): string {
@@ -138,6 +139,10 @@ function askedFor(question: string): unknown {
   } catch {
     return undefined
   }
+}
+
+function linkStatus({ name, current }: LinkView): LinkStatus {
+  return current.state === 'up' ? { name, state: 'up' } : { name, state: 'down', why: current.why }
 }
 
 function rounded(rate: number): number {

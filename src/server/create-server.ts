@@ -95,7 +95,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const gauges: Gauges = {
     connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }), ...(links.ports.length > 0 && { link: links.takers }) }),
-    links: () => Object.fromEntries(links.views().map(({ name, current }) => [name, current.state === 'up'])),
+    // Several links to one place are one there: it is up when all of them are.
+    links: () => Object.fromEntries(Map.groupBy(links.views(), ({ name }) => name).entries().map(([name, all]) => [name, all.every(({ current }) => current.state === 'up')])),
     webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
     registry: () => registry?.available,
     spoolBytes: () => lonelyps?.spool.bytes ?? 0,
@@ -154,6 +155,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const mounts = new Map<() => void, HttpServer | TlsServer>()
 
   let starting: Promise<void> | undefined
+  let linking: Promise<void> | undefined
   let started = false
   let stopping = false
   let closing: Promise<void> | undefined
@@ -164,7 +166,6 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     await lonelyps?.webhooks.start(hub)
     await lonelyps?.started()
     for (const transport of transports) await transport.start(hub)
-    await links.startStated(options)
     if (options.pinghub) stats.start()
     let isUp = true
     const again = (): void => {
@@ -191,6 +192,11 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   /** What may be closed while it waits must ask again afterwards. */
   async function running(): Promise<void> {
     if (!stopping) await (starting ??= start())
+    // A port that is taken may be free the next time.
+    if (!stopping) await (linking ??= links.startStated(options).catch((error: unknown) => {
+      linking = undefined
+      throw error
+    }))
     if (stopping) throw new WaystationError('stopped')
   }
 
@@ -257,6 +263,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
       get stopping() { return stopping },
       get database() { return gauges.registry() },
       connections: gauges.connections,
+      links: links.views,
       webhooks: gauges.webhooks,
       totals: metrics.totals,
     },

@@ -103,21 +103,21 @@ const SERVER_KEYS: Readonly<Record<string, string>> = {
 const TLS_KEYS: Readonly<Record<string, string>> = { cacertfile: 'linkCacertfile', certfile: 'linkCertfile', keyfile: 'linkKeyfile', crlfile: 'linkCrlfile' }
 
 /** `linkServer` as the options that it stands for, and what is wrong with it. */
-export function spreadLinkServer(stated: unknown): { values: Readonly<Record<string, unknown>>; problems: readonly string[] } {
-  const values: Record<string, unknown> = {}
+export function spreadLinkServer(value: unknown): { stated: readonly { name: string; stated: unknown; as: string }[]; problems: readonly string[] } {
+  const stated: { name: string; stated: unknown; as: string }[] = []
   const problems: string[] = []
   const spread = (from: unknown, keys: Readonly<Record<string, string>>, path: string): void => {
     if (typeof from !== 'object' || from === null || Array.isArray(from)) return void problems.push(`${path} must be an object`)
-    for (const [key, value] of Object.entries(from)) {
+    for (const [key, one] of Object.entries(from)) {
       const name = Object.hasOwn(keys, key) ? keys[key] : undefined
-      if (name !== undefined) values[name] = value
-      else if (key === 'tls' && keys === SERVER_KEYS) spread(value, TLS_KEYS, `${path}.tls`)
+      if (name !== undefined) stated.push({ name, stated: one, as: `${path}.${key}` })
+      else if (key === 'tls' && keys === SERVER_KEYS) spread(one, TLS_KEYS, `${path}.tls`)
       else problems.push(`${path}.${key} is no key of it${hint(key, [...Object.keys(keys), ...(keys === SERVER_KEYS ? ['tls'] : [])])}`)
     }
   }
-  spread(stated, SERVER_KEYS, 'linkServer')
-  if (problems.length === 0 && values['linkPort'] === undefined) problems.push('linkServer.port is missing')
-  return { values, problems }
+  spread(value, SERVER_KEYS, 'linkServer')
+  if (problems.length === 0 && !stated.some((one) => one.name === 'linkPort' && one.stated !== undefined)) problems.push('linkServer.port is missing')
+  return { stated, problems }
 }
 
 /** What is wrong with a glob. */

@@ -7,12 +7,14 @@ import { createLinkClient } from '../links/client.ts'
 import { openCredentials, type Side } from '../links/credentials.ts'
 import { createLinkDaemon } from '../links/daemon.ts'
 import { createDial } from '../links/dial.ts'
+import { bareAddress } from '../links/names.ts'
 import type { Credentials, LinkView, TlsFiles } from '../links/ports.ts'
 import { COMMON_ATOMS } from '../protocol/etf/term.ts'
 import type { Grant, LinkOptions } from './link-options.ts'
 import type { Logger } from './log.ts'
 import type { HubMetrics } from './metrics.ts'
 import type { Options } from './options.ts'
+import { createRefusalLog } from './refusal-log.ts'
 
 /** What the daemon of links is told. */
 export interface DaemonOptions {
@@ -36,7 +38,7 @@ export interface Links {
   serve(options: DaemonOptions): Promise<RunningEnd & { readonly port: number; readonly takers: number }>
   /** Settles at once; the link is made in the background. @throws {WaystationError} `config_invalid` */
   connect(options: LinkOptions): Promise<RunningEnd & { view(): LinkView }>
-  /** What the options of the hub state. @throws as above */
+  /** What the options of the hub state: all of it, or nothing, and then it can be tried again. @throws as above */
   startStated(options: Options): Promise<void>
   views(): readonly LinkView[]
   /** Connections of takers. */
@@ -52,6 +54,7 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
   const daemons = new Set<ReturnType<typeof createLinkDaemon>>()
   const clients = new Set<ReturnType<typeof createLinkClient>>()
   const admission = createAdmission({ total: limits.maxLinks, perAddress: limits.maxConnectionsPerAddress })
+  const refusals = createRefusalLog(kit.clock, (line) => logger.warn(line, 'a taker of links was turned away'))
   const hubId = (): string => hub.cursor.epoch
   let stopping = false
 
@@ -59,7 +62,7 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
     return openCredentials(files, {
       side, clock: kit.clock,
       reloaded: () => logger.info(`the certificates of ${whose} were read again`),
-      alarm: (error) => logger.error({ err: error }, `the certificates of ${whose} need a look`),
+      alarm: (error) => logger.error({ why: error.message }, `the certificates of ${whose} need a look`),
     })
   }
 
@@ -82,7 +85,7 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
       await transport.start(hub)
     } catch (error) {
       await stop(AbortSignal.abort())
-      throw error
+      throw stopping ? new WaystationError('stopped') : error
     }
     return stop
   }
@@ -99,12 +102,15 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
         grants: grants.length === 0 ? undefined : grants,
         atoms: new Set([...COMMON_ATOMS, ...atoms]),
         events: {
-          refused(reason) {
+          refused(reason, who) {
             metrics.takerRefused(reason)
-            logger.debug({ reason }, 'a taker of links was refused')
+            refusals.refused(reason, { ...who, address: bareAddress(who.address) })
           },
-          taken: (address, names) => logger.info({ address, names }, 'a taker of links is here'),
-          ended: (address, reason) => logger.info({ address, reason }, 'a taker of links has gone'),
+          taken: (address, names) => logger.info({ address: bareAddress(address), names }, 'a taker of links is here'),
+          ended(address, reason, names, got) {
+            // Whoever got nothing was turned away, or only looked whether somebody is here.
+            if (got === 'something') logger.info({ address: bareAddress(address), names, reason }, 'a taker of links has gone')
+          },
           failed: (error) => logger.error({ err: error }, 'a taker of links could not be served'),
         },
       })
@@ -136,8 +142,14 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
       return { stop, view: () => client.view() }
     },
     async startStated(options) {
-      if (options.linkPort !== '') await links.serve(daemonOf(options, options.linkPort))
-      for (const link of options.links) await links.connect(link)
+      const begun: RunningEnd[] = []
+      try {
+        if (options.linkPort !== '') begun.push(await links.serve(daemonOf(options, options.linkPort)))
+        for (const link of options.links) begun.push(await links.connect(link))
+      } catch (error) {
+        await Promise.all(begun.map(({ stop }) => stop(AbortSignal.abort())))
+        throw error
+      }
     },
     views: () => [...clients].map((client) => client.view()),
     get takers() { return [...daemons].reduce((sum, { takers }) => sum + takers, 0) },

@@ -8,7 +8,7 @@ export const METRICS = {
   waystation_patterns: { type: 'gauge', help: 'patterns that somebody subscribes to' },
   waystation_registry_up: { type: 'gauge', help: 'whether the database of registrations and API keys answers: 1 or 0' },
   waystation_key_checks_total: { type: 'counter', label: 'result', help: 'API keys of wspubsub publishers that were checked: good, bad or unavailable' },
-  waystation_link_up: { type: 'gauge', label: 'link', help: 'whether a link that this hub takes topics by is there: 1 or 0' },
+  waystation_link_up: { type: 'gauge', label: 'link', help: 'whether all links to this place, by which the hub takes topics, are up: 1 or 0' },
   waystation_link_dropped_total: { type: 'counter', label: 'reason', help: 'messages that came by a link and were not published: they had come from this hub, were repeats, or were refused' },
   waystation_takers_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of links that were refused or ended for what they sent' },
   waystation_registrations: { type: 'gauge', help: 'webhook registrations' },

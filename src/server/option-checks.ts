@@ -61,7 +61,7 @@ function judgeLinks(options: Options, at: (name: OptionName) => string): string[
     return options.linkInsecure || options.linkHost === '' || isThisMachine(options.linkHost) ? [] : [tcpRefused(at('linkHost'), 'linkInsecure (--link-insecure)')]
   }
   const missing = (['linkCacertfile', 'linkCertfile', 'linkKeyfile'] as const).filter((name) => options[name] === '')
-  return missing.map((name) => `${at('linkPort')} needs ${name} (--${flagName(name)}): "waystation certs" makes all three`)
+  return missing.map((name) => `${at('linkPort')} needs ${name} (--${flagName(name)}; linkServer.tls.${name.slice('link'.length).toLowerCase()}): "waystation certs" makes it`)
 }
 
 function written(name: OptionName, source: string): string {

@@ -27,5 +27,10 @@ export function explain(issue: v.BaseIssue<unknown>, what: string, keys: readonl
   if (issue.expected === 'never') return `${where} is no key of ${what}${hint(key, keys)}`
   if (issue.received === 'undefined') return `${where} is missing`
   if (issue.type === 'check') return `${where} ${issue.message}`
-  return `${where} must be ${issue.expected ?? 'otherwise'}, not ${issue.received}`
+  return `${where} must be ${inWords(issue.expected ?? 'otherwise')}, not ${inWords(issue.received)}`.trimStart()
+}
+
+/** What the library calls by its names in JavaScript. */
+function inWords(form: string): string {
+  return ({ Array: 'a list', Object: 'an object', string: 'a text', number: 'a number', boolean: 'true or false' } as Record<string, string>)[form] ?? form
 }

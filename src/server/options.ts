@@ -36,7 +36,7 @@ const GENERAL = {
   linkPort: { kind: 'port', default: '', value: 'PORT', help: 'where takers of links connect: the daemon of PonyExpress, over mutual TLS; 0 is any free port; none: there is no such daemon' },
   linkHost: { kind: 'text', default: '', value: 'HOST', help: 'the address that it listens on; none: every interface, or with --link-transport tcp this machine only' },
   linkCacertfile: { kind: 'text', default: '', value: 'FILE', help: 'the CA, in PEM, that certificates of takers must come from; "waystation certs" makes one' },
-  linkCertfile: { kind: 'text', default: '', value: 'FILE', help: 'the certificate of the daemon, in PEM; it needs the IP address that takers connect to' },
+  linkCertfile: { kind: 'text', default: '', value: 'FILE', help: 'the certificate of the daemon, in PEM; it must have the IP address or name that takers connect to; Elixir nodes look for the address' },
   linkKeyfile: { kind: 'text', default: '', value: 'FILE', help: 'its key, in PEM; all these files are read again when they change' },
   linkCrlfile: { kind: 'text', default: '', value: 'FILE', help: 'certificates of that CA that are let in no more, in PEM' },
   linkGrants: { kind: 'grants', default: [] as readonly Grant[], value: 'JSON', help: 'which topics which certificate may take; none: every certificate of the CA all that the rules let it; usually stated in the configuration file' },

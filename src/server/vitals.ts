@@ -1,4 +1,5 @@
 import type { HubPort } from '../core/ports.ts'
+import type { LinkView } from '../links/ports.ts'
 
 /** What a running hub lets its own process see of it, beyond what it shows to a program. */
 export interface Vitals {
@@ -9,6 +10,8 @@ export interface Vitals {
   readonly database: boolean | undefined
   /** Open long-lived connections by transport. */
   connections(): Readonly<Record<string, number>>
+  /** Links that it takes topics by. */
+  links(): readonly LinkView[]
   webhooks(): { readonly registrations: number; readonly running: number; readonly waiting: number }
   /** Messages since the start: how many came in, and how many were written, once for each connection. */
   totals(): { readonly in: number; readonly out: number }

@@ -166,6 +166,7 @@ function watched(world: TestHub): { port: HubPort; publish: TestHub['publish']; 
   const { hub } = world
   const port: HubPort = {
     get cursor() { return hub.cursor },
+    get head() { return hub.head },
     publish(draft, by) {
       if (depth > 0) nested++
       return hub.publish(draft, by)

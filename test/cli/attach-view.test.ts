@@ -6,7 +6,7 @@ import type { Snapshot } from '../../src/server/control-messages.ts'
 
 const SNAPSHOT: Snapshot = {
   type: 'snapshot', pid: 42, pidSpace: null, version: '1.2.3', since: '2026-01-01T00:00:00.000Z', time: '2026-01-01T02:03:04.000Z', address: 'http://127.0.0.1:8081', stopping: false, drainTime: 5_000,
-  connections: { pinghub: 3, sse: 2 }, database: 'available', rates: { in: 12, out: 36.5 }, webhooks: { registrations: 7, running: 1, waiting: 0 },
+  connections: { pinghub: 3, sse: 2 }, links: [], database: 'available', rates: { in: 12, out: 36.5 }, webhooks: { registrations: 7, running: 1, waiting: 0 },
   topics: [{ topic: 'news/eu', rate: 11.5, subscribers: 3 }, { topic: 'a\x1b[31mb', rate: 0.5, subscribers: 0 }],
   log: ['{"level":30,"time":"2026-01-01T02:03:03.000Z","url":"http://x","msg":"the hub listens"}', '{"level":40,"time":"2026-01-01T02:03:04.000Z","topic":"\\u001b]0;x\\u0007","msg":"a slow consumer was let go"}', 'no JSON \x1b[2J'],
 }
@@ -29,6 +29,18 @@ test('a snapshot is drawn whole where there is room', () => {
     '02:03:04 warn  a slow consumer was let go topic=\\x1b]0;x\\x07',
     'no JSON \\x1b[2J',
   ])
+})
+
+test('links that this hub takes by are in it, those that are down as an alarm', () => {
+  const links: Snapshot['links'] = [{ name: '10.0.0.5:5555', state: 'up' }, { name: '10.0.0.6:5555', state: 'down', why: 'connect \x1b ECONNREFUSED' }]
+  assert.deepEqual(drawSnapshot({ ...SNAPSHOT, links }, WIDE).slice(4, 7), [
+    'webhooks     registered 7  running 1  waiting 0',
+    'links        1 of 2 up  10.0.0.6:5555: connect \\x1b ECONNREFUSED',
+    '',
+  ])
+  const coloured = drawSnapshot({ ...SNAPSHOT, links }, { ...WIDE, colour: 'yes' })
+  assert.ok(coloured[5]?.startsWith('\x1b[31mlinks '))
+  assert.equal(drawSnapshot({ ...SNAPSHOT, links: links.slice(0, 1) }, WIDE)[5], 'links        1 of 1 up')
 })
 
 test('it fits every size of terminal, the newest log lines and the busiest topics last to go', () => {

@@ -107,6 +107,19 @@ test('what is there is written over by --force and renew alone, and a foreign fo
   assert.equal(existsSync(join(cwd, 'nowhere')), false)
 })
 
+test('without ca.key certificates are shown and none is made, and a broken one is named', async (t) => {
+  const { cwd, run, done, file } = setUp(t)
+  await done(...SERVER)
+  writeFileSync(file('ca.key'), 'junk')
+  for (const args of [[...CLIENT], ['revoke', '--name', 'hub']] as [string, ...string[]][]) {
+    assert.deepEqual(await run(...args), { status: 1, out: '', err: `waystation certs: ${file('ca.key')} holds no private key that can be used\n` })
+  }
+  rmSync(file('ca.key'))
+  assert.match(await done('show'), /^hub +server/m)
+  const { status, err } = await run(...CLIENT)
+  assert.deepEqual([status, err], [1, `waystation certs: ${join(cwd, 'D', 'ca.key')} is not there: bring back the key that belongs to ca.pem; "waystation certs init" with --force makes another CA\n`])
+})
+
 test('renewing keeps kind and names, and takes another key', async (t) => {
   const { done, run, certificate } = setUp(t)
   await done(...SERVER, '--ip', '2001:db8::7', '--both')

@@ -56,3 +56,18 @@ test('what one rule has forgotten is not held against the topics of another', ()
   assert.deepEqual(log.read(exactly(topicFromText('news/quiet')), { epoch: log.epoch, offset: at }), [])
   assert.equal(read('brief/*', at), 'lost')
 })
+
+test('a log with many topics is asked about many names in one go, not name by name', () => {
+  const { log, append } = open([{ topics: '*', keep: { messages: 10, ms: HOUR } }])
+  for (let i = 0; i < 300; i++) append(`kept/${i}`)
+  let looks = 0
+  const names = Array.from({ length: 1_000 }, (_, i) => topicFromText(`wanted/${i}`))
+  const counted = new Proxy(names, {
+    get(target, key, receiver) {
+      looks++
+      return Reflect.get(target, key, receiver) as unknown
+    },
+  })
+  assert.deepEqual(log.read({ topics: counted, patterns: interestIn(['other/*']).patterns }, { epoch: log.epoch, offset: 1 }), [])
+  assert.ok(looks < 20_000, `${looks} looks at a thousand names`)
+})

@@ -48,6 +48,16 @@ test('a term that takes far more memory than its bytes is not read to be shown',
   assert.equal(made.contentType, 'application/x-erlang-term')
 })
 
+test('however large a term is, there is a bound to what it may take to be shown', () => {
+  const items = Buffer.alloc(9_000_000, 106)
+  const head = Buffer.from([131, 108, 0, 0, 0, 0])
+  head.writeUInt32BE(items.length, 2)
+  const term = Buffer.concat([head, items, Buffer.of(106)])
+  assert.equal(draftOfTerm(TOPIC, term).contentType, 'application/x-erlang-term')
+  const text = 'x'.repeat(9_000_000)
+  assert.equal(draftOfTerm(TOPIC, encode([text])).body.length, text.length + 4)
+})
+
 test('how deep a term may be has been judged by whoever took it', () => {
   let deep: Term = []
   for (let i = 0; i < 5_000; i++) deep = [deep]

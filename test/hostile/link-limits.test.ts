@@ -1,29 +1,20 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { interestIn } from '../../src/core/interest.ts'
 import type { LimitName } from '../../src/core/limits.ts'
 import { createDial } from '../../src/links/dial.ts'
 import { LinkDialError } from '../../src/links/dial-error.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
-import { createRecorder } from '../../src/testing/recorders.ts'
 import { createTestHub } from '../../src/testing/test-hub.ts'
 import { createPlayedGiver, createTestLink, type PlayedConnection } from '../support/link-giver.ts'
+import { linked as linkedWith, ready } from '../support/linked.ts'
 import { connectTaker, startLinkDaemon } from '../support/links.ts'
 import { createServer, type AddressInfo } from 'node:net'
 
-const EPOCH = 'giverlog'
-const ready = (connection: PlayedConnection): void => connection.say({ kind: 'ready', at: { epoch: EPOCH, offset: 0 }, hub: EPOCH })
-
 /** A link of one topic to a daemon that a test plays, on a made-up clock. */
-async function linked(limits: Partial<Record<LimitName, number>>, played?: (connection: PlayedConnection) => void) {
-  const giver = createPlayedGiver(played)
-  const { hub } = createTestHub()
-  const seen = createRecorder()
-  hub.join(interestIn(['*']), seen)
-  const link = createTestLink({ hub, dial: giver.dial, topics: ['prices'], limits })
-  await link.start()
-  await link.pass(0)
-  return { giver, seen, link, last: () => giver.connections.at(-1) as PlayedConnection }
+async function linked(limits: Partial<Record<LimitName, number>>, played: (connection: PlayedConnection) => void = () => {}) {
+  const world = await linkedWith({ topics: ['prices'], limits, played })
+  await world.link.pass(0)
+  return { ...world, seen: world.everything }
 }
 
 function nested(levels: number): Term {

@@ -44,12 +44,27 @@ async function install(t: TestContext, tarball: string, consumer: string): Promi
 /** Right and wrong uses of the package's types: the wrong one shows that they are there. */
 const TYPED = `
 import { createServer, defineConfig, type PublicHub } from 'waystation'
+import { connectLink, serveLinks, type Link, type LinkOptions, type LinkServer, type LinkState } from 'waystation/link'
 import { createTestHub } from 'waystation/testing'
 const hub: PublicHub = createServer(defineConfig({ addr: '127.0.0.1:0' })).hub
 const { offset } = await hub.publish('a', 'b')
 export const right: number = offset
 // @ts-expect-error an offset is a number
 export const wrong: string = offset
+const tls = { cacertfile: 'ca.pem', certfile: 'edge.pem', keyfile: 'edge.key' }
+export const link: Link = await connectLink({ hub, server: '10.0.0.5', port: 5555, topics: ['prices'], tls, prefix: 'inside/' })
+export const state: LinkState['state'] = link.state.state
+export const gives: LinkServer = await serveLinks({ hub, port: 5555, tls, grants: [{ certificate: 'edge*', topics: ['news/*'] }] })
+export const options: LinkOptions = { server: '10.0.0.5', port: 5555, topics: ['prices'], tls }
+defineConfig({ linkServer: { port: 5555, tls }, links: [options] })
+// @ts-expect-error a key that is mistyped
+defineConfig({ linkServer: { prot: 5555 } })
+// @ts-expect-error a file that is mistyped
+defineConfig({ linkServer: { port: 5555, tls: { ...tls, cacertFile: 'ca.pem' } } })
+// @ts-expect-error a key of a link that is mistyped
+defineConfig({ links: [{ ...options, topic: 'prices' }] })
+// @ts-expect-error an option that is mistyped
+defineConfig({ linkserver: { port: 5555 } })
 export { createTestHub }
 `
 
@@ -57,7 +72,7 @@ test('what would be published can be packed', async (t) => {
   const folder = temporaryFolder(t)
   const tarball = await pack(t, folder)
   await t.test('it holds what its exports name, no sources or tests, and runs nothing when it is installed', (t) => looksRight(t, folder, tarball))
-  await t.test('installed, it runs the example, the command and the types, and none of what comes with it runs a script', (t) => works(t, folder, tarball))
+  await t.test('installed, it runs the example, the command, a hub that gives links with the certificates that it makes, and the types, and none of what comes with it runs a script', (t) => works(t, folder, tarball))
 })
 
 async function looksRight(t: TestContext, folder: string, tarball: string): Promise<void> {
@@ -103,7 +118,10 @@ async function works(t: TestContext, folder: string, tarball: string): Promise<v
 
 async function runsAsService(t: TestContext, consumer: string, bin: string): Promise<void> {
   const command = (...args: string[]) => succeeds(run(t, process.execPath, [bin, ...args], { cwd: consumer }))
-  const [, pid] = /in the background: pid (\d+), log /.exec(await command('start', '--addr', '127.0.0.1:0')) ?? []
+  await command('certs', 'server', '--dir', 'certs', '--name', 'hub', '--ip', '127.0.0.1')
+  const links = ['--link-port', '0', '--link-cacertfile', 'certs/ca.pem', '--link-certfile', 'certs/hub.pem', '--link-keyfile', 'certs/hub.key', '--link-crlfile', 'certs/crl.pem']
+  const started = await command('start', '--addr', '127.0.0.1:0', ...links)
+  const [, pid] = /in the background: pid (\d+), log /.exec(started) ?? []
   t.after(() => {
     try {
       process.kill(Number(pid), 'SIGKILL')
@@ -111,6 +129,7 @@ async function runsAsService(t: TestContext, consumer: string, bin: string): Pro
       // It has been stopped.
     }
   })
+  assert.match(started, /^ {2}links: +takers connect to port \d+ \(mutual TLS\)$/m)
   assert.match(await command('status'), new RegExp(`^running, pid ${pid}, `))
   assert.equal(await command('stop'), `stopped, pid ${pid}\n`)
 }

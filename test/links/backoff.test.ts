@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBackoff } from '../../src/links/backoff.ts'
-import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
 
 function backoffWith(chance: number | undefined = undefined) {
-  const clock = createManualClock()
   const random = chance === undefined ? createSeededRandom(7) : { next: () => chance }
-  return { clock, backoff: createBackoff({ first: 1_000, most: 15_000, clock, random }) }
+  return { backoff: createBackoff({ first: 1_000, most: 15_000, random }) }
 }
 
 test('each further failure waits twice as long, up to the longest', () => {
@@ -29,11 +27,20 @@ test('a wait is within half as much more or less, and never above the longest', 
   assert.ok(seen.size > 190, 'takers that fail together would come back together')
 })
 
-test('after a connection that had been up the next is tried at once, three times in five seconds', () => {
-  const { backoff, clock } = backoffWith(0.5)
-  assert.deepEqual(Array.from({ length: 5 }, () => backoff.after('lost', 10)), [0, 0, 0, 1_000, 1_000])
-  clock.advance(5_000)
-  assert.equal(backoff.after('lost', 10), 0)
+test('after a connection that had been up the next is tried at once; one that soon ends again waits, and each further one longer', () => {
+  const { backoff } = backoffWith(0.5)
+  assert.deepEqual(Array.from({ length: 7 }, () => backoff.after('lost', 3_000)), [0, 1_000, 2_000, 4_000, 8_000, 11_250, 11_250])
+  assert.equal(backoff.after('failed', 0), 11_250, 'whatever way it ends')
+  assert.deepEqual(Array.from({ length: 4 }, () => backoff.after('lost', 5_000)), [0, 0, 0, 0], 'after a long good time the count is new')
+})
+
+test('a link that flaps, however it does, is made again some ten times a minute', () => {
+  for (const lasted of [10, 250, 2_000, 4_999, 5_000]) {
+    const { backoff } = backoffWith()
+    let made = 0
+    for (let at = 0; at < 60_000; made++) at += lasted + backoff.after('lost', lasted)
+    assert.ok(made <= 13, `${made} times, each for ${lasted} ms`)
+  }
 })
 
 test('a connection that was lost makes failures before it forgotten', () => {

@@ -6,22 +6,10 @@ import type { HubPort, Receipt } from '../../src/core/ports.ts'
 import { deflateSync } from 'node:zlib'
 import { createRecorder } from '../../src/testing/recorders.ts'
 import { createTestHub } from '../../src/testing/test-hub.ts'
-import { broadcastFrame, createPlayedGiver, createTestLink, frameOf, type PlayedConnection } from '../support/link-giver.ts'
+import { broadcastFrame, frameOf, type PlayedConnection } from '../support/link-giver.ts'
+import { EPOCH, linked as linkedWith, ready } from '../support/linked.ts'
 
-const EPOCH = 'giverlog'
-
-async function linked(options: { topics?: readonly string[]; played?: (connection: PlayedConnection) => void; hub?: HubPort } = {}) {
-  const giver = createPlayedGiver(options.played)
-  const { hub: real } = createTestHub()
-  const hub = options.hub ?? real
-  const everything = createRecorder()
-  hub.join(interestIn(['*']), everything)
-  const link = createTestLink({ hub, dial: giver.dial, topics: options.topics ?? ['prices', 'news/*'], limits: { maxLinkFrameBytes: 65_536 } })
-  await link.start()
-  return { giver, hub, everything, link, last: () => giver.connections.at(-1) as PlayedConnection }
-}
-
-const ready = (connection: PlayedConnection, offset = 0): void => connection.say({ kind: 'ready', at: { epoch: EPOCH, offset }, hub: EPOCH })
+const linked = (options: Parameters<typeof linkedWith>[0] = {}): ReturnType<typeof linkedWith> => linkedWith({ limits: { maxLinkFrameBytes: 65_536 }, ...options })
 const payload = (bytes: Uint8Array): Buffer => {
   const frame = Buffer.alloc(8 + bytes.length)
   frame.writeUInt32BE(0x07440745, 0)
@@ -224,6 +212,31 @@ test('where the hub takes its time no more is read than it has room for, and it 
   assert.equal(everything.messages().length, total)
 })
 
+test('an answer that is not read, because the hub takes its time, is not owed: the place is kept', async () => {
+  const { hub, waiting } = slowHub()
+  const { everything, link, giver, last } = await linked({ hub })
+  const body = Buffer.alloc(60_000)
+  ready(last())
+  for (let offset = 1; offset <= 100; offset++) last().message(offset, 'prices', { body })
+  await link.pass(1_000)
+  const had = waiting.length
+  assert.ok(had < 100, 'the hub is full')
+  last().break('made up')
+  await link.pass(0)
+  assert.equal(giver.connections.length, 2)
+  ready(last(), had)
+  await link.pass(60_000)
+  assert.equal(giver.connections.length, 2, 'it waits')
+  for (let offset = had + 1; offset <= 100; offset++) last().message(offset, 'prices', { body })
+  for (let i = 0; i < 100; i++) {
+    waiting[i]?.resolve()
+    await link.clock.settle()
+  }
+  await link.pass(0)
+  assert.equal(link.state(), 'up waystation')
+  assert.deepEqual(everything.texts().length, 100, 'everything once, and no gap')
+})
+
 test('what the hub does not take is counted, told once a minute, and lost where nobody has forbidden it', async () => {
   const { hub, waiting } = slowHub()
   const { everything, link, last } = await linked({ hub })
@@ -237,6 +250,8 @@ test('what the hub does not take is counted, told once a minute, and lost where 
   waiting[3]?.resolve()
   await link.pass(0)
   assert.deepEqual(everything.texts(), ['(gap)', 'm4'])
+  const [first] = everything.arrivals
+  assert.deepEqual(first !== undefined && 'gap' in first && first.lost, { topics: ['prices'], patterns: [], via: [EPOCH] }, 'where it came from it is there')
   assert.deepEqual(link.dropped, ['rejected', 'rejected', 'rejected'])
   assert.equal(link.failures.length, 1)
   await link.pass(40_000)

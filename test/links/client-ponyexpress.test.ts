@@ -1,32 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { interestIn } from '../../src/core/interest.ts'
-import type { LimitName } from '../../src/core/limits.ts'
 import { Atom } from '../../src/protocol/etf/term.ts'
-import { createRecorder } from '../../src/testing/recorders.ts'
 import { createTestHub } from '../../src/testing/test-hub.ts'
 import { createPlayedGiver, createTestLink, type PlayedConnection } from '../support/link-giver.ts'
+import { linked as linkedWith, ready } from '../support/linked.ts'
 
-async function linked(topics: readonly string[], options: { prefix?: string; limits?: Partial<Record<LimitName, number>> } = {}) {
-  const giver = createPlayedGiver()
-  const { hub } = createTestHub()
-  const everything = createRecorder()
-  hub.join(interestIn(['*']), everything)
-  const link = createTestLink({ hub, dial: giver.dial, topics, ...options })
-  await link.start()
+async function linked(topics: readonly string[], options: Omit<Parameters<typeof linkedWith>[0], 'topics'> = {}) {
+  const world = await linkedWith({ topics, ...options })
+  const { giver } = world
   /** The connections that are open, by the topic that each has subscribed to. */
   const open = (): Map<string, PlayedConnection> => new Map(giver.connections.filter(({ isClosed }) => !isClosed).map((one) => [subscribed(one), one]))
-  return { giver, hub, everything, link, open, on: (topic: string) => open().get(topic) as PlayedConnection }
+  return { ...world, open, on: (topic: string) => open().get(topic) as PlayedConnection }
 }
 
 function subscribed(connection: PlayedConnection): string {
   const [said, ...more] = connection.said
   assert.equal(more.length, 0, 'more than one subscribe')
   return said?.kind === 'subscribe' ? said.topic.toString() : '(nothing)'
-}
-
-function ready(connection: PlayedConnection, offset = 0): void {
-  connection.say({ kind: 'ready', at: { epoch: 'giverlog', offset }, hub: 'giverlog' })
 }
 
 test('a daemon that does not answer gets one connection for each topic, each with one subscribe and no wish but on the first', async () => {
@@ -77,7 +67,7 @@ test('globs that cannot be asked of it are told, and the names work; with globs 
   assert.equal(globs.link.state(), 'down: the daemon is one of PonyExpress, which has no globs, and only globs were asked for')
   assert.deepEqual([globs.everything.texts(), globs.link.dropped], [[], ['unasked']])
   ready(globs.on(''))
-  await globs.link.pass(1_000)
+  await globs.link.pass(1_600)
   ready(globs.on(''))
   await globs.link.pass(0)
   assert.equal(globs.link.state(), 'up waystation')
@@ -142,7 +132,7 @@ test('a daemon that was replaced by a Waystation is known at the next connection
   for (const one of giver.connections) one.end()
   await link.pass(0)
   ready(on('a'), 3)
-  await link.pass(0)
+  await link.pass(1_600)
   ready(on('a'), 3)
   on('a').message(4, 'xy')
   await link.pass(10_000)

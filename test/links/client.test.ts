@@ -1,31 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { exactly, interestIn } from '../../src/core/interest.ts'
-import type { LimitName } from '../../src/core/limits.ts'
+import { exactly } from '../../src/core/interest.ts'
 import { topicFromText } from '../../src/core/topic.ts'
 import { createRecorder } from '../../src/testing/recorders.ts'
-import { createTestHub } from '../../src/testing/test-hub.ts'
 import { createPlayedGiver, createTestLink, type PlayedConnection, type TestLink } from '../support/link-giver.ts'
-
-const EPOCH = 'giverlog'
-
-/** A taker hub with a link to a daemon that the test plays, and a subscriber to everything. */
-async function linked(options: { topics?: readonly string[]; prefix?: string; limits?: Partial<Record<LimitName, number>>; played?: (connection: PlayedConnection) => void } = {}) {
-  const giver = createPlayedGiver(options.played)
-  const { hub } = createTestHub()
-  const everything = createRecorder()
-  hub.join(interestIn(['*']), everything)
-  const { topics = ['news/*', 'prices'], prefix, limits } = options
-  const link = createTestLink({ hub, dial: giver.dial, topics, ...(prefix !== undefined && { prefix }), ...(limits !== undefined && { limits }) })
-  await link.start()
-  const last = (): PlayedConnection => giver.connections.at(-1) as PlayedConnection
-  return { giver, hub, everything, link, last }
-}
-
-/** Answers as a Waystation that has everything it is asked for. */
-function ready(connection: PlayedConnection, offset = 0, epoch = EPOCH): void {
-  connection.say({ kind: 'ready', at: { epoch, offset }, hub: EPOCH })
-}
+import { EPOCH, linked, ready } from '../support/linked.ts'
 
 function wishOf(connection: PlayedConnection) {
   const [said] = connection.said
@@ -123,6 +102,19 @@ test('a gap that the giver tells of reaches those who may want something of it',
   last().message(6, 'news/eu')
   await settled(link)
   assert.deepEqual([prices.texts(), news.texts()], [['m1'], ['(gap)', 'm6']])
+})
+
+test('what is lost again is the same, so that a log keeps its names once, however often a link flaps', async () => {
+  const { everything, link, last } = await linked()
+  ready(last())
+  const gap = (offset: number, ...topics: string[]): void => last().say({ kind: 'gap', to: { epoch: EPOCH, offset }, topics: topics.map((topic) => Buffer.from(topic)), patterns: [], via: [] })
+  gap(1, 'prices', 'news/eu')
+  gap(2, 'prices', 'news/eu')
+  gap(3, 'prices')
+  await settled(link)
+  const [first, again, other] = everything.arrivals.map((arrival) => ('gap' in arrival ? arrival.lost : undefined))
+  assert.equal(first, again)
+  assert.deepEqual([first?.topics, other?.topics], [['prices', 'news/eu'], ['prices']])
 })
 
 test('what came from this hub, or through too many, is dropped and counted, and not asked for again', async () => {

@@ -28,7 +28,7 @@ function credentials(own = edge, authority = ca) {
   const listeners = new Set<() => void>()
   const current: { context: Credentials['context'] } & Credentials = {
     context: { ca: authority.cert, cert: own.cert, key: own.key, minVersion: 'TLSv1.2' },
-    isRevoked: (certificate: X509Certificate) => revoked.has(certificate.fingerprint256),
+    isRevoked: (certificate: X509Certificate) => [certificate, certificate.issuerCertificate].some((one) => one !== undefined && revoked.has(one.fingerprint256)),
     onChange(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)

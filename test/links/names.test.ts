@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import { issueLeaf, makeAuthority } from '../../src/links/authority/issue.ts'
-import { bareAddress, namesInside, namesOf } from '../../src/links/names.ts'
+import { bareAddress, carriedNames, namesInside, namesOf } from '../../src/links/names.ts'
 
 const span = { from: Date.now() - 1_000, until: Date.now() + 1_000_000 }
 
@@ -35,4 +35,12 @@ test('an address is written in one way', () => {
   assert.equal(bareAddress('::FFFF:127.0.0.1'), '127.0.0.1')
   assert.equal(bareAddress('2001:DB8:0:0::1'), '2001:db8::1')
   assert.equal(bareAddress('gone'), 'gone')
+})
+
+test('a message carries few names of the peer that it has come through, and none that is long: the next hubs must take it', async () => {
+  const many = await certificate('edge', [], Array.from({ length: 300 }, (_, i) => `n${i}.example`))
+  const names = namesOf({ address: '127.0.0.1', certificate: many })
+  assert.equal(names.length, 301)
+  assert.deepEqual(carriedNames(names), ['cn:edge', ...Array.from({ length: 7 }, (_, i) => `dns:n${i}.example`)])
+  assert.deepEqual(carriedNames([`dns:${'x'.repeat(5_000)}`, 'cn:edge']), ['cn:edge'])
 })

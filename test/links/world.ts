@@ -1,8 +1,8 @@
+import { setImmediate } from 'node:timers/promises'
 import { interestIn } from '../../src/core/interest.ts'
 import { limitsWith } from '../../src/core/limits.ts'
 import { createMemoryLog } from '../../src/core/log.ts'
 import { createFanOuts } from '../../src/core/fan-outs.ts'
-import type { Log, Meter } from '../../src/core/ports.ts'
 import { createTurn } from '../../src/core/turn.ts'
 import { createWheel } from '../../src/core/wheel.ts'
 import { LinkDialError } from '../../src/links/dial-error.ts'
@@ -17,6 +17,7 @@ import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
 import { createTestHub, type TestHub } from '../../src/testing/test-hub.ts'
 import { createTestLink } from '../support/link-giver.ts'
+import { silent } from '../support/transport-port.ts'
 import { createWire, type Wire } from './wire.ts'
 
 /*
@@ -37,18 +38,22 @@ export interface Outcome {
   readonly cuts: number
 }
 
-/** `kept`: a Waystation that forgets nothing. `forgetful`: one that does, and is started anew. `plain`: PonyExpress. */
-type Kind = 'kept' | 'forgetful' | 'plain'
+/**
+ * `kept`: a Waystation that forgets nothing. `mixed`: one that forgets nothing of some topics, and of others everything.
+ * `forgetful`: one that forgets some of it, and is started anew. `plain`: PonyExpress.
+ */
+type Kind = 'kept' | 'mixed' | 'forgetful' | 'plain'
 
 const TOPICS = ['kept/a', 'kept/b', 'loose/a'] as const
 const FOREIGN = 'foreign/a'
 const PREFIX = 'p[x]/'
 const STEPS = 120
-const silent: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
 
 export async function playWorld(seed: number): Promise<Outcome> {
   const random = createSeededRandom(seed)
-  const kind: Kind = random.pick(['kept', 'forgetful', 'plain'])
+  const kind: Kind = random.pick(['kept', 'mixed', 'forgetful', 'plain'])
+  /** Whether a taker of what is kept gets all of it. */
+  const isKept = kind === 'kept' || kind === 'mixed'
   const clock = createManualClock()
   const wires = new Set<Wire>()
   const counts = new Map<string, number>()
@@ -56,13 +61,18 @@ export async function playWorld(seed: number): Promise<Outcome> {
   let cuts = 0
   let epochs = 0
   let isReachable = true
-  const limits = limitsWith({ maxLinkPendingBytes: kind === 'forgetful' && random.below(2) === 0 ? 1_500 : 1_000_000, maxPendingBytes: 1_000_000 })
+  const isSlow = random.below(3) === 0
+  const limits = limitsWith({ maxLinkPendingBytes: (kind === 'forgetful' || kind === 'mixed') && random.below(2) === 0 ? 1_500 : 1_000_000, maxPendingBytes: 1_000_000 })
   const kit = { limits: { ...limits, maxPendingBytes: limits.maxLinkPendingBytes }, clock, turn: createTurn(clock), wheel: createWheel(clock), meter: silent }
   let giver = startGiver()
 
   function startGiver(): { hub: TestHub; giving: Giving } {
-    const keep = kind === 'kept' ? [{ topics: '*', keep: { messages: 100_000, ms: 1e12 } }] : [{ topics: 'kept/*', keep: { messages: 1 + random.below(6), ms: 1e12 } }]
-    const hub = createTestHub({ rules: keep, seed: seed * 100 + ++epochs, maxLogBytes: 100_000_000 })
+    const messages = kind === 'forgetful' ? 1 + random.below(6) : 100_000
+    const rules = [{ topics: kind === 'kept' ? '*' : 'kept/*', keep: { messages, ms: 1e12 } }]
+    const hub = createTestHub({
+      rules, seed: seed * 100 + ++epochs, maxLogBytes: 100_000_000, maxHeldBytes: random.pick([500, 1_000_000]),
+      ...(isSlow && { log: slowLog(seed * 100 + epochs) }),
+    })
     return { hub, giving: {
       hub: hub.hub, hubId: () => hub.hub.cursor.epoch, kit, transport: 'link',
       plain: createPlainEncoder(COMMON_ATOMS), fanOuts: createFanOuts(kit, 'link'), groups: createWishGroups(kit, 'link'), grants: createGrants(undefined),
@@ -82,11 +92,11 @@ export async function playWorld(seed: number): Promise<Outcome> {
     return wire
   }
 
-  const taking = createTestHub({ seed: seed + 7, ...(random.below(3) === 0 && { log: slowLog }) })
+  const taking = createTestHub({ seed: seed + 7, ...(random.below(3) === 0 && { log: slowLog(seed + 7) }) })
   const link = createTestLink({
     hub: taking.hub, clock, seed, prefix: PREFIX,
     topics: kind === 'plain' ? TOPICS : ['kept/*', 'loose/a'],
-    limits: kind === 'kept' ? { linkAnswerTimeout: 1e9 } : {},
+    limits: isKept ? { linkAnswerTimeout: 1e9, linkKeepalive: 500, linkDeadline: 1e9 } : {},
     async dial(signal) {
       await clock.settle()
       if (!isReachable || signal.aborted) throw new LinkDialError('unreachable', 'made up')
@@ -100,11 +110,11 @@ export async function playWorld(seed: number): Promise<Outcome> {
     taking.hub.join(topics.length === 1 ? { topics: [`${PREFIX}${topics[0]}` as never], patterns: [] } : interestIn(['*']), recorder)
   }
 
-  async function publish(topic: string): Promise<void> {
+  function publish(topic: string): void {
     const count = (counts.get(topic) ?? 0) + 1
     counts.set(topic, count)
     published++
-    await giver.hub.publish(topic, `${count} ${'x'.repeat(random.below(random.pick([10, 100, 1_000])))}`)
+    void giver.hub.publish(topic, `${count} ${'x'.repeat(random.below(random.pick([10, 100, 1_000])))}`)
   }
 
   function restart(): void {
@@ -115,15 +125,15 @@ export async function playWorld(seed: number): Promise<Outcome> {
   async function step(): Promise<void> {
     const [wire] = wires.size === 0 ? [undefined] : [[...wires][random.below(wires.size)]]
     const chance = random.below(100)
-    if (chance < 35) await publish(random.pick([...TOPICS, FOREIGN]))
-    else if (chance < 38) for (let i = 0; i < 10; i++) await publish(random.pick(TOPICS))
+    if (chance < 35) publish(random.pick([...TOPICS, FOREIGN]))
+    else if (chance < 38) for (let i = 0; i < 10; i++) publish(random.pick(TOPICS))
     else if (chance < 80) for (let i = random.below(6); i >= 0; i--) wire?.carry(random)
     else if (chance < 84 && wire !== undefined) {
       cuts++
       wire.cut()
     } else if (chance < 86) isReachable = !isReachable
-    else if (chance < 87 && kind !== 'kept') restart()
-    else clock.advance(random.pick([1, 10, 100, 300, ...(kind === 'kept' ? [] : [2_500, 30_000])]))
+    else if (chance < 87 && !isKept) restart()
+    else clock.advance(random.pick([1, 10, 100, 300, ...(isKept ? [] : [2_500, 30_000])]))
     await clock.settle()
   }
 
@@ -141,8 +151,9 @@ export async function playWorld(seed: number): Promise<Outcome> {
 
   async function everyoneHas(): Promise<boolean> {
     for (let i = 0; i < 120 && !link.state().startsWith('up'); i++) await calmSecond()
-    for (const topic of TOPICS) await publish(topic)
-    for (let i = 0; i < 3; i++) await calmSecond()
+    for (const topic of TOPICS) publish(topic)
+    // Where both logs are slow each message takes some turns more.
+    for (let i = 0; i < 6; i++) await calmSecond()
     return [...recorders].every(([recorder, topics]) => topics.every((topic) => lastOf(recorder, topic) === counts.get(topic)))
   }
 
@@ -157,7 +168,8 @@ export async function playWorld(seed: number): Promise<Outcome> {
     const breach = firstBreach(recorders)
     if (breach !== undefined) return breach
     if (!all) return `the last of something did not come: ${link.state()}`
-    if (kind === 'kept' && gapsOf(recorders) > 0) return 'there was a gap, though everything was kept'
+    const whole = [...recorders].filter(([, topics]) => isKept && topics.every((topic) => kind === 'kept' || topic.startsWith('kept/')))
+    if (gapsOf(new Map(whole)) > 0) return 'there was a gap, though everything was kept'
     return undefined
   }
 
@@ -167,16 +179,33 @@ export async function playWorld(seed: number): Promise<Outcome> {
   return { seed, kind, breach, published, heard, cuts, gaps: gapsOf(recorders) }
 }
 
-/** A log whose appends settle a little later. */
-function slowLog(rules: Parameters<typeof createMemoryLog>[0]['rules'], clock: Parameters<typeof createMemoryLog>[0]['clock']): Log {
-  const log = createMemoryLog({ rules, clock, random: createSeededRandom(5), maxBytes: 1_000_000 })
-  return {
-    epoch: log.epoch,
-    get head() { return log.head },
-    append: (draft) => Promise.resolve(log.append(draft)),
-    lose: (interest) => Promise.resolve(log.lose(interest)),
-    read: log.read,
-    sweep: log.sweep,
+type MakeLog = NonNullable<NonNullable<Parameters<typeof createTestHub>[0]>['log']>
+
+/** A log whose appends settle some turns later than it can be read. */
+function slowLog(seed: number): MakeLog {
+  return (rules, clock) => {
+    const random = createSeededRandom(seed)
+    const log = createMemoryLog({ rules, clock, random, maxBytes: 1_000_000 })
+    let last: Promise<unknown> = Promise.resolve()
+    const later = async <T>(one: T | Promise<T>): Promise<T> => {
+      const before = last
+      const turns = random.below(4)
+      const mine = (async () => {
+        await before
+        for (let i = 0; i < turns; i++) await setImmediate()
+        return one
+      })()
+      last = mine
+      return mine
+    }
+    return {
+      epoch: log.epoch,
+      get head() { return log.head },
+      append: (draft) => later(log.append(draft)),
+      lose: (interest) => later(log.lose(interest)),
+      read: log.read,
+      sweep: log.sweep,
+    }
   }
 }
 

@@ -92,7 +92,7 @@ test('all problems of all places are told at once, each with its place', () => {
     /^waystation\.config\.ts: maxConnections must be at least 1$/,
     /^waystation\.config\.ts: sse must be on or off$/,
     /^waystation\.config\.ts: colour is no option$/,
-    /^waystation\.config\.ts: rules \[0\]\.topics must be string/,
+    /^waystation\.config\.ts: rules \[0\]\.topics must be a text/,
     /^waystation\.config\.ts: rules \[1\]\.topics is missing$/,
     /^waystation\.config\.ts: rules \[1\]\.topic is no key of a rule; did you mean topics\?$/,
     /^environment: WAYSTATION_RETRY must be a time/,

@@ -132,9 +132,9 @@ test('rules come as a list, or as JSON, with ages in any unit, one hour when non
 
 const badRules: [what: string, stated: unknown, says: RegExp][] = [
   ['no JSON', '{', /must be JSON: a list of rules/],
-  ['no list', { topics: 'a' }, /must be Array, not Object/],
+  ['no list', { topics: 'a' }, /must be a list, not an object/],
   ['a rule without topics', [{ publish: 'anyone' }], /\[0\]\.topics is missing/],
-  ['topics that are no text', [{ topics: 5 }], /\[0\]\.topics must be string, not 5/],
+  ['topics that are no text', [{ topics: 5 }], /\[0\]\.topics must be a text, not 5/],
   ['an unknown key, which names the nearest', [{ topics: 'a', pubish: 'anyone' }], /\[0\]\.pubish is no key of a rule; did you mean publish\?/],
   ['an unknown key within keep', [{ topics: 'a', keep: { message: 5 } }], /\[0\]\.keep\.message is no key of a rule; did you mean messages\?/],
   ['somebody nobody knows', [{ topics: 'a', publish: 'friends' }], /\[0\]\.publish must be .*"local".*, not "friends"/],

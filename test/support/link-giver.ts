@@ -1,7 +1,7 @@
 import { duplexPair, type Duplex } from 'node:stream'
 import type { LimitName } from '../../src/core/limits.ts'
 import { limitsWith } from '../../src/core/limits.ts'
-import type { HubPort, Meter } from '../../src/core/ports.ts'
+import type { HubPort } from '../../src/core/ports.ts'
 import { createTurn } from '../../src/core/turn.ts'
 import { createWheel } from '../../src/core/wheel.ts'
 import { createLinkClient, type LinkClient } from '../../src/links/client.ts'
@@ -15,6 +15,7 @@ import type { Extended, FromTaker, RemoteMessage } from '../../src/protocol/pony
 import { extendedFrame, messageNames, messageSize, pubsubSize, writeMessage, writePubsub } from '../../src/protocol/pony-express/to-taker.ts'
 import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
+import { silent } from './transport-port.ts'
 
 /** One connection of a taker, as the daemon has it that a test plays. */
 export interface PlayedConnection {
@@ -131,8 +132,6 @@ export interface TestLink {
   /** Lets time pass, and everything that comes of it. */
   pass(ms: number): Promise<void>
 }
-
-const silent: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
 
 export function createTestLink(parts: {
   hub: HubPort

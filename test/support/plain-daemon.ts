@@ -5,9 +5,9 @@ import { createServer, type TLSSocket } from 'node:tls'
 import type { PublicHub } from '../../src/index.ts'
 import type { TlsFiles } from '../../src/links/ports.ts'
 import { encode } from '../../src/protocol/etf/encode.ts'
-import { Atom, Tuple } from '../../src/protocol/etf/term.ts'
-import { createFrameReader, HEADER_BYTES, writeHeader } from '../../src/protocol/pony-express/frame.ts'
+import { createFrameReader } from '../../src/protocol/pony-express/frame.ts'
 import { readFromTaker } from '../../src/protocol/pony-express/from-taker.ts'
+import { broadcastFrame } from './link-giver.ts'
 
 /** A daemon as PonyExpress has it: it reads the term of a subscription and nothing behind it, and never answers. */
 export interface PlainDaemon {
@@ -27,10 +27,7 @@ export async function startPlainDaemon(hub: PublicHub, files: TlsFiles): Promise
     const messages = hub.subscribe(topic)
     socket.once('close', () => void messages[Symbol.asyncDispose]())
     for await (const { body } of messages) {
-      const payload = encode(new Tuple(new Atom('pubsub'), body))
-      const frame = Buffer.alloc(HEADER_BYTES + payload.length)
-      payload.copy(frame, writeHeader(frame, 0, payload.length))
-      if (!socket.write(frame)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {})
+      if (!socket.write(broadcastFrame(encode(body)))) await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {})
     }
   }
 

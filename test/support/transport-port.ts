@@ -10,7 +10,8 @@ import { createAdmission } from '../../src/http/admission.ts'
 import { createDispatch, createPort, type Route } from '../../src/http/server.ts'
 import { realClock } from '../../src/server/real-world.ts'
 
-const silent: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
+/** Counts nothing. */
+export const silent: Meter = { published() {}, delivered() {}, slow() {}, gap() {}, failed() {} }
 
 /** What a transport is given, on the machine's own clock. */
 export function transportKit(stated: Partial<Record<LimitName, number>> = {}): TransportKit {

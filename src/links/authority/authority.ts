@@ -2,10 +2,10 @@ import { randomBytes, type X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AuthorityError } from './error.ts'
-import { entryOf, makeFolder, namesIn, readAuthority, readEntries, writeEntries, writeWhole, type Entry } from './folder.ts'
+import { entryOf, makeFolder, namesIn, readAuthority, readCertificate, readEntries, writeEntries, writeWhole, type Entry } from './folder.ts'
 import { issueLeaf, makeAuthority, makeList, readList, serialOf, type Issued, type Kind, type Revoked, type Span } from './issue.ts'
 import { locked } from './lock.ts'
-import { CA_DAYS, CA_NAME, type LeafWish } from './wish.ts'
+import { CA_DAYS, CA_NAME, faultOfName, type LeafWish } from './wish.ts'
 
 const DAY = 86_400_000
 /** ms that a certificate holds before it is made: clocks differ. */
@@ -56,6 +56,8 @@ export function openAuthority(folder: string, now: () => number): Authority {
     return ['ca.pem', 'ca.key', 'crl.pem'].map((one) => join(folder, one))
   }
   async function issueNow({ days, ...leaf }: LeafWish, existing: Existing): Promise<string[]> {
+    const fault = faultOfName(leaf.name)
+    if (fault !== undefined) throw new AuthorityError(`the name ${JSON.stringify(leaf.name)} ${fault}`)
     const authority = await readAuthority(folder)
     const files = [`${leaf.name}.pem`, `${leaf.name}.key`]
     const there = (await namesIn(folder)).find((one) => files.includes(one))
@@ -125,7 +127,7 @@ export function openAuthority(folder: string, now: () => number): Authority {
       })
     },
     async all() {
-      const { certificate } = await readAuthority(folder)
+      const { certificate } = await readCertificate(folder)
       const { serialNumber, validFromDate, validToDate, fingerprint256 } = certificate
       const ca: Shown = { serial: serialNumber.toLowerCase(), name: 'ca', kind: 'ca', ips: [], dns: [], from: validFromDate.getTime(), until: validToDate.getTime(), fingerprint: fingerprint256 }
       return [ca, ...await readEntries(folder, certificate)]

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { blocksOf } from '../pem.ts'
@@ -56,12 +56,30 @@ export async function writeWhole(folder: string, name: string, text: string): Pr
   await rename(unfinished, file)
 }
 
-/** The CA of this folder. @throws {AuthorityError} when there is none, or it cannot be used */
+/** The certificate of the CA of this folder. @throws {AuthorityError} when there is none, or it cannot be used */
+export async function readCertificate(folder: string): Promise<{ readonly cert: string; readonly certificate: X509Certificate }> {
+  const cert = await readPem(folder, 'ca.pem', '"waystation certs init" makes a CA')
+  return { cert, certificate: certificateOf(cert, join(folder, 'ca.pem')) }
+}
+
+/** The same with its key, for those who issue. @throws {AuthorityError} when there is none, or it cannot be used */
 export async function readAuthority(folder: string): Promise<Issued & { readonly certificate: X509Certificate }> {
-  const [cert, key] = await Promise.all(['ca.pem', 'ca.key'].map((name) => readFile(join(folder, name), 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new AuthorityError(cause.code === 'ENOENT' ? `${join(folder, name)} is not there: "waystation certs init" makes a CA` : `${join(folder, name)} cannot be read: ${cause.message}`, { cause })
-  }))) as [string, string]
-  return { cert, key, certificate: certificateOf(cert, join(folder, 'ca.pem')) }
+  const found = await readCertificate(folder)
+  const key = await readPem(folder, 'ca.key', 'bring back the key that belongs to ca.pem; "waystation certs init" with --force makes another CA')
+  try {
+    createPrivateKey(key)
+  } catch (cause) {
+    throw new AuthorityError(`${join(folder, 'ca.key')} holds no private key that can be used`, { cause })
+  }
+  return { ...found, key }
+}
+
+/** @param missing what to do where there is no such file */
+async function readPem(folder: string, name: string, missing: string): Promise<string> {
+  const file = join(folder, name)
+  return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new AuthorityError(cause.code === 'ENOENT' ? `${file} is not there: ${missing}` : `${file} cannot be read: ${cause.message}`, { cause })
+  })
 }
 
 /** Everything that was issued and is not forgotten: by the index, and by the certificates that lie here. */

@@ -1,4 +1,4 @@
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, lstat, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthorityError } from './error.ts'
@@ -9,21 +9,22 @@ let count = 0
 /**
  * Runs while no other process does so with the same lock file. One that a process has left behind which is gone is taken
  * away.
- * @throws {AuthorityError} when another one holds it for ten seconds
+ * @param most ms that another one may hold it (ten seconds)
+ * @throws {AuthorityError} when it holds it for longer
  */
-export async function locked<T>(file: string, run: () => Promise<T>): Promise<T> {
+export async function locked<T>(file: string, run: () => Promise<T>, most = MOST_MS): Promise<T> {
   const own = `${process.pid} ${hostname()} ${++count}\n`
   const fresh = `${file}.${process.pid}-${count}`
-  const giveUp = performance.now() + MOST_MS
+  const giveUp = performance.now() + most
   // Made whole and then linked: nobody ever sees a lock that does not say whose it is.
   await writeFile(fresh, own, { flag: 'wx', mode: 0o600 })
   try {
     while (!(await linked(fresh, file))) {
-      const held = await readFile(file, 'utf8').catch(() => undefined)
-      if (held === undefined) continue
-      if (isLeftBehind(held)) await takeAway(file, held, `${fresh}-old`)
-      else if (performance.now() > giveUp) throw new AuthorityError(`process ${held.trim().split(' ').slice(0, 2).join(' on ')} is at work on the certificates; when there is none such, remove ${file}`)
-      else await sleep(EVERY_MS)
+      const held = await readLock(file)
+      if (held !== undefined && isLeftBehind(held)) await takeAway(file, held, `${fresh}-old`)
+      else if (performance.now() < giveUp) await sleep(EVERY_MS)
+      else if (held === undefined) throw new AuthorityError(`${file} is no lock of this program, and stands in its place; remove it`)
+      else throw new AuthorityError(`process ${held.trim().split(' ').slice(0, 2).join(' on ')} is at work on the certificates; when there is none such, remove ${file}`)
     }
   } finally {
     await rm(fresh, { force: true })
@@ -33,6 +34,12 @@ export async function locked<T>(file: string, run: () => Promise<T>): Promise<T>
   } finally {
     await rm(file, { force: true })
   }
+}
+
+/** What stands in a lock; `undefined` where there is none, or what is there is none: a pipe would be waited for. */
+async function readLock(file: string): Promise<string | undefined> {
+  const found = await lstat(file).catch(() => undefined)
+  return found?.isFile() === true ? readFile(file, 'utf8').catch(() => undefined) : undefined
 }
 
 async function linked(from: string, to: string): Promise<boolean> {

@@ -22,6 +22,9 @@ export interface FromJsonOptions {
 /** Control characters take six times themselves in JSON, and a string has an end. */
 const LONGEST = Math.floor(constants.MAX_STRING_LENGTH / 6)
 
+const PIECES_AT_ONCE = 4_096
+const SHORT_PIECE = 16
+
 const MAX_DEPTH = 1_000
 /** Arrays and objects that show one list, tuple or map: `{"$map":[[key,value]]}`. */
 const LEVELS_OF_MARK = 3
@@ -36,21 +39,21 @@ const LEVELS_OF_MARK = 3
  */
 export function termToJson(bytes: Uint8Array, options: ToJsonOptions): string | undefined {
   let value = decode(bytes, { ...options, binaries: 'text' }).term
-  let json = ''
+  const text = createText()
   let left = Math.min(options.maxBytes, LONGEST)
   const open: { readonly shape: Shape; next: number }[] = []
 
   function write(piece: string): void {
-    left -= Buffer.byteLength(piece)
-    json += piece
+    left -= piece.length < SHORT_PIECE ? bytesOf(piece) : Buffer.byteLength(piece)
+    text.add(piece)
   }
 
   for (;;) {
     const shape = shapeOf(value)
     if (shape === undefined) {
-      const text = scalar(value, left)
-      if (text === undefined) return undefined
-      write(text)
+      const piece = scalar(value, left)
+      if (piece === undefined) return undefined
+      write(piece)
     } else {
       write(shape.open)
       open.push({ shape, next: 0 })
@@ -62,10 +65,39 @@ export function termToJson(bytes: Uint8Array, options: ToJsonOptions): string | 
       top = open.at(-1)
     }
     if (left < 0) return undefined
-    if (top === undefined) return json
+    if (top === undefined) return text.whole()
     write(top.shape.before(top.next))
     value = top.shape.at(top.next++)
   }
+}
+
+/**
+ * A text that is put together of millions of pieces. As one string, each piece would keep a node of 32 bytes until the end;
+ * these are turned into bytes now and then.
+ */
+function createText(): { add(piece: string): void; whole(): string } {
+  const parts: Buffer[] = []
+  let part = ''
+  let pieces = 0
+
+  return {
+    add(piece) {
+      part += piece
+      if (++pieces < PIECES_AT_ONCE) return
+      parts.push(Buffer.from(part))
+      part = ''
+      pieces = 0
+    },
+    whole() {
+      return parts.length === 0 ? part : Buffer.concat([...parts, Buffer.from(part)]).toString()
+    },
+  }
+}
+
+/** Bytes of a short text in UTF-8: for these a call into the runtime takes longer than to look. */
+function bytesOf(piece: string): number {
+  for (let i = 0; i < piece.length; i++) if (piece.charCodeAt(i) >= 0x80) return Buffer.byteLength(piece)
+  return piece.length
 }
 
 /**

@@ -1,7 +1,7 @@
 import { EtfError, ImproperList, TermMap, Tuple, type Term } from './term.ts'
 import { readScalar } from './scalars.ts'
 import { INTEGER, LARGE_TUPLE, LIST, MAP, NIL, SMALL_TUPLE, STRING } from './tags.ts'
-import { ARRAY, OBJECT, SLOT, announce, badarg, charge, take, take16, take32, take8, type Reading } from './reading.ts'
+import { ARRAY, KEYED_MAP, OBJECT, SLOT, announce, badarg, charge, take, take16, take32, take8, type Reading } from './reading.ts'
 
 /** How a list ends where it stands in a key. Neither is a tag. */
 const PROPER_END = 1
@@ -215,6 +215,7 @@ function close(reading: Reading, frame: Frame): Term {
   const { keys } = reading
   if (frame.tag === LIST && frame.keyed && !frame.improper) keys.byte(PROPER_END)
   if (frame.compared) {
+    if (frame.keyed) charge(reading, KEYED_MAP)
     const different = frame.keyed ? keys.close(frame.start + MAP_HEAD, frame.marks, 'pairs') : keys.close(frame.start, frame.marks, 'keys')
     if (!different) throw badarg('a key twice')
   }

@@ -1,7 +1,7 @@
 import { plain } from '../etf/plain.ts'
 import { COMMON_ATOMS, EtfError } from '../etf/term.ts'
 import { HEADER_BYTES, writeHeader } from './frame.ts'
-import type { FromTaker, Place, Wish } from './messages.ts'
+import { LONGEST_NAME, type FromTaker, type Place, type Wish } from './messages.ts'
 import { isCompressed, TermReader } from './read-term.ts'
 import { atom, binarySize, countSize, listSize, tupleHead, writeBinary, writeCount, writeList } from './write-term.ts'
 
@@ -105,10 +105,10 @@ function readWish(term: TermReader, maxTopics: number): Wish | 'too_many' {
   term.tuple()
   term.atom()
   term.count()
-  const hub = term.text()
+  const hub = term.text(LONGEST_NAME)
   const topics = term.list(maxTopics, () => term.binary())
   if (topics === undefined) return 'too_many'
-  const patterns = term.list(maxTopics - topics.length, () => term.text())
+  const patterns = term.list(maxTopics - topics.length, () => term.text(Infinity))
   if (patterns === undefined) return 'too_many'
   return { hub, topics, patterns, after: readAfter(term) }
 }
@@ -119,5 +119,5 @@ function readAfter(term: TermReader): Place | undefined {
     return undefined
   }
   if (term.tuple() !== 2) throw new EtfError('badarg', 'a place is a pair')
-  return { epoch: term.text(), offset: term.count() }
+  return { epoch: term.text(LONGEST_NAME), offset: term.count() }
 }

@@ -7,6 +7,9 @@
  * answers `ready`, and from then on uses the second half of `FromGiver`; nobody else is ever sent any of it.
  */
 
+/** Bytes of what names a hub: the epoch of its log, or an entry of `via`. What is longer is kept by whoever hears it, again and again. */
+export const LONGEST_NAME = 1_024
+
 export interface Place {
   readonly epoch: string
   readonly offset: number

@@ -63,9 +63,13 @@ export class TermReader {
     return this.#take(this.#long())
   }
 
-  /** A binary that is valid UTF-8. */
-  text(): string {
+  /**
+   * A binary that is valid UTF-8, of at most so many bytes.
+   * @throws {EtfError} `too_large` as well
+   */
+  text(most: number): string {
     const bytes = this.binary()
+    if (bytes.length > most) throw new EtfError('too_large', `a text of ${bytes.length} bytes, ${most} at most`)
     if (!isUtf8(bytes)) throw new EtfError('badarg', 'a text that is no UTF-8')
     return bytes.toString('utf8')
   }

@@ -21,6 +21,7 @@ const gc = runInNewContext('gc') as () => void
 const BATCH = 10_000
 const LARGEST_CORPUS = 20_000
 const LARGE = 262_144
+const LONGEST = 1_024
 const tally: Tally = { taken: 0, refused: 0, heavy: 0 }
 const chance = createChance(seed, 'soak')
 const corpus = seeds(chance)
@@ -32,7 +33,8 @@ for (let done = 0; done < inputs; done += BATCH) {
   const batch = Array.from({ length: Math.min(BATCH, inputs - done) }, () => mutate(chance, corpus))
   judgeAll(batch, tally, `inputs from ${done} of seed ${seed}`)
   const terms = batch.filter((bytes) => outcome(() => scan(bytes, { opaque: 'kept' })) === 'ok' && scan(bytes, { opaque: 'kept' }) === bytes.length && bytes[1] !== 80)
-  for (const term of terms.slice(0, 20)) {
+  // Inputs are put together out of these: without a bound each generation would be larger than the one before.
+  for (const term of terms.filter(({ length }) => length <= LONGEST).slice(0, 20)) {
     if (corpus.length < LARGEST_CORPUS) corpus.push(term)
     else corpus[chance.int(0, LARGEST_CORPUS - 1)] = term
   }

@@ -254,3 +254,37 @@ test('the worked bytes of the documentation are what is written', () => {
     refused: extendedFrame({ kind: 'refused', why: 'forbidden' }),
   })
 })
+
+test('the name of a hub, a content type and a reason have bounds: whoever hears them keeps them', () => {
+  const [name, type] = ['n'.repeat(1_024), 't'.repeat(16_384)]
+  const at = { epoch: name, offset: 1 }
+  const good: FromGiver[] = [
+    { ...message, kind: 'message', contentType: type, via: [name] }, { kind: 'gap', to: at, topics: [], patterns: ['x'.repeat(5_000)], via: [name] },
+    { kind: 'ready', at, hub: name }, { kind: 'refused', why: type },
+  ]
+  for (const one of good) assert.doesNotThrow(() => fromGiver(one.kind === 'message' ? messageFrame(one) : extendedFrame(one as Exclude<typeof one, { kind: 'pubsub' | 'message' }>)))
+  const tooLarge = (frame: Buffer): void => assert.throws(() => fromGiver(frame), (error) => error instanceof EtfError && error.code === 'too_large')
+  tooLarge(messageFrame({ ...message, contentType: `${type}t` }))
+  tooLarge(messageFrame({ ...message, via: ['a', `${name}n`] }))
+  for (const via of [[`${name}n`], ['a', `${name}n`]]) tooLarge(extendedFrame({ kind: 'gap', to: { epoch: 'e', offset: 1 }, topics: [], patterns: [], via }))
+  tooLarge(extendedFrame({ kind: 'gap', to: { epoch: `${name}n`, offset: 1 }, topics: [], patterns: [], via: [] }))
+  tooLarge(extendedFrame({ kind: 'ready', at: { epoch: 'e', offset: 1 }, hub: `${name}n` }))
+  tooLarge(extendedFrame({ kind: 'alive', at: { epoch: `${name}n`, offset: 1 } }))
+  tooLarge(extendedFrame({ kind: 'refused', why: `${type}t` }))
+  const wish: Wish = { hub: name, topics: [], patterns: [], after: at }
+  assert.deepEqual(fromTaker(subscribeFrame(Buffer.from('a'), wish)), { kind: 'subscribe', topic: Buffer.from('a'), wish })
+  for (const bad of [{ ...wish, hub: `${name}n` }, { ...wish, after: { epoch: `${name}n`, offset: 1 } }]) assert.throws(() => fromTaker(subscribeFrame(Buffer.from('a'), bad)), { code: 'too_large' })
+})
+
+test('maps in the keys of maps without end are not read to their end', () => {
+  // {:pubsub, [ … ]}, each item hundreds of maps, one in the key of the other.
+  const levels = 80
+  const item = Buffer.concat([Buffer.alloc(8 * levels, hex('74 00000002 61 01 6a')), Buffer.alloc(levels + 1, 106)])
+  const list = (items: number): Buffer => {
+    const term = Buffer.concat([hex('83 6c 00000000'), Buffer.alloc(items * item.length, item), hex('6a')])
+    term.writeUInt32BE(items, 2)
+    return pubsubFrame(term)
+  }
+  assert.equal(fromGiver(list(10))?.kind, 'pubsub')
+  assert.throws(() => fromGiver(list(1_000)), { code: 'too_large' })
+})
