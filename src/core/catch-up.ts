@@ -97,7 +97,7 @@ export function catchUp(parts: {
    */
   function readPart(): History | undefined {
     if (late.takesParts !== true || at.epoch !== log.epoch) return undefined
-    const isWhole = (part: Interest): boolean => log.read(part, at) !== 'lost'
+    const isWhole = (part: Interest): boolean => log.has?.(part, at) ?? log.read(part, at) !== 'lost'
     const topics = Map.groupBy(interest.topics, (topic) => isWhole(exactly(topic)))
     // A log looks around for each pattern: of many it is asked as if they were one.
     const together = interest.patterns.length > MOST_PATTERNS ? isWhole({ topics: [], patterns: interest.patterns }) : undefined

@@ -37,6 +37,7 @@ export const LIMITS = {
   keyCacheTime: { default: 60_000, min: 0, unit: 'ms', reason: 'for how long; a key that is changed or revoked is forgotten at once' },
   graceTime: { default: 10_000, min: 0, unit: 'ms', reason: 'a wspubsub topic without its publisher; then its subscribers are sent away' },
   maxLinks: { default: 10_000, min: 1, unit: 'connections', reason: 'takers of links, those included whose handshake is still on its way' },
+  maxLinkHandshakes: { default: 1_000, min: 1, unit: 'connections', reason: 'takers whose handshake is on its way: until it is done they may be anybody, and each holds an open file' },
   maxLinkTopics: { default: 10_000, min: 1, unit: 'topics', reason: 'topics and globs that one link asks for' },
   maxLinkRequestBytes: { default: 1_048_576, min: 1_024, unit: 'bytes', reason: 'one frame from a taker of a link: what it asks for' },
   maxLinkFrameBytes: { default: 67_108_864, min: 65_536, unit: 'bytes', reason: 'one frame from the daemon of a link, and the same decompressed; past it the connection is closed' },

@@ -134,18 +134,24 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
   }
 
   function read(interest: Interest, after: Cursor): (Message | Lost)[] | 'lost' {
-    if (after.epoch !== epoch || after.offset > head || after.offset < losses.floor) return 'lost'
+    const kept = wholeRings(interest, after)
+    if (kept === undefined) return 'lost'
     if (after.offset === head) return []
     const found: (Message | Lost)[] = losses.since(interest, after.offset)
-    const seen = new Set<Topic>()
-    for (const ring of ringsSince(interest, after.offset)) {
-      seen.add(ring.topic)
-      expire(ring)
-      if (ring.floor > after.offset) return 'lost'
-      collect(ring, after.offset, found)
-    }
-    if (mayHaveMissed(interest, after.offset, seen)) return 'lost'
+    for (const ring of kept) collect(ring, after.offset, found)
     return found.sort((a, b) => a.offset - b.offset)
+  }
+
+  /** The rings that have all that is wanted; `undefined` where something of it may be gone. */
+  function wholeRings(interest: Interest, after: Cursor): readonly Ring[] | undefined {
+    if (after.epoch !== epoch || after.offset > head || after.offset < losses.floor) return undefined
+    if (after.offset === head) return []
+    const found = ringsSince(interest, after.offset)
+    for (const ring of found) {
+      expire(ring)
+      if (ring.floor > after.offset) return undefined
+    }
+    return mayHaveMissed(interest, after.offset, new Set(found.map(({ topic }) => topic))) ? undefined : found
   }
 
   /** The rings that are wanted and have something newer. Names are looked up; only patterns have to look around. */
@@ -186,6 +192,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     append,
     lose,
     read,
+    has: (interest, after) => wholeRings(interest, after) !== undefined,
     sweep() {
       sweeping ??= rings.values()
       for (let i = 0; i < SWEEP_AT_ONCE; i++) {

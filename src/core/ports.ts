@@ -71,6 +71,8 @@ export interface Log {
   append(draft: Draft): Message | Promise<Message>
   lose(interest: LostInterest): Lost | Promise<Lost>
   read(interest: Interest, after: Cursor): Iterable<Message | Lost> | AsyncIterable<Message | Lost> | 'lost'
+  /** Whether a read would not be 'lost', where that is known for less than a read. It is asked for each of thousands of topics. */
+  has?(interest: Interest, after: Cursor): boolean
   /** Lets go of what has grown too old. Cheap; called now and then. */
   sweep(): void
 }

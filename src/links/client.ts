@@ -72,7 +72,7 @@ export function createLinkClient(parts: LinkClientParts): LinkClient {
       dropped: events.dropped,
       failed: (error) => events.failed?.(error),
     })
-    const given = createGiven({ asked, intake, hubId, dropped: events.dropped })
+    const given = createGiven({ asked, intake, hubId, clock, dropped: events.dropped })
     const [first, ...others] = asked.names
     let broadcasts: Broadcasts | undefined
 

@@ -36,12 +36,21 @@ export interface ConnectionEvents {
 const QUIET = 200
 /** ms that the other end has for its goodbye. */
 const GOODBYE = 1_000
+/** ms of a turn of the event loop for what one connection brings: a few bytes may make much work, and others wait. */
+const SLICE = 20
+/** Frames between two looks at the clock. */
+const BETWEEN_LOOKS = 8
 
 export function openConnection({ stream, names }: Dialled, { clock, limits }: { clock: Clock; limits: Limits }, events: ConnectionEvents): Connection {
   const reader = createFrameReader({ maxBytes: limits.maxLinkFrameBytes })
   const bounds = { maxBytes: limits.maxLinkFrameBytes, maxDepth: limits.maxTermDepth, maxTopics: limits.maxLinkTopics }
   let upSince: number | undefined
   let isOver = false
+  /** What came and is not yet worked off: the frames of one chunk, and chunks behind it. */
+  let working: Generator<Buffer, void> | undefined
+  const waiting: Buffer[] = []
+  /** Why nothing is read. */
+  const holds = new Set<'hub' | 'work'>()
   let lastSeen = clock.monotonic()
   let unwatch = (): void => {}
   const unrise = clock.after(QUIET, rise)
@@ -75,16 +84,49 @@ export function openConnection({ stream, names }: Dialled, { clock, limits }: { 
   function take(chunk: Buffer): void {
     if (isOver) return
     lastSeen = clock.monotonic()
+    waiting.push(chunk)
+    if (working === undefined) work()
+  }
+
+  /** What is too much for this turn of the event loop goes on in the next. */
+  function work(): void {
+    const until = clock.monotonic() + SLICE
     try {
-      for (const payload of reader.push(chunk)) {
+      for (let frames = 1; ; frames++) {
+        const payload = nextPayload()
+        if (payload === undefined) return release('work')
         const said = readFromGiver(payload, bounds)
         rise()
         if (said !== undefined) events.said(said)
         if (isOver) return
+        if (frames % BETWEEN_LOOKS !== 0 || clock.monotonic() < until) continue
+        hold('work')
+        return clock.endOfTurn(() => {
+          if (!isOver) work()
+        })
       }
     } catch (error) {
       drop('failed', `it sends what nobody can use: ${(error as Error).message}`)
     }
+  }
+
+  function nextPayload(): Buffer | undefined {
+    for (;;) {
+      const next = working?.next()
+      if (next?.done === false) return next.value
+      const chunk = waiting.shift()
+      working = chunk === undefined ? undefined : reader.push(chunk)
+      if (working === undefined) return undefined
+    }
+  }
+
+  function hold(why: 'hub' | 'work'): void {
+    holds.add(why)
+    stream.pause()
+  }
+
+  function release(why: 'hub' | 'work'): void {
+    if (holds.delete(why) && holds.size === 0) stream.resume()
   }
 
   /** Nothing is told from here on. Gives whether it was not over before. */
@@ -118,8 +160,8 @@ export function openConnection({ stream, names }: Dialled, { clock, limits }: { 
     names,
     get isPaused() { return stream.isPaused() },
     send,
-    pause: () => void stream.pause(),
-    resume: () => void stream.resume(),
+    pause: () => hold('hub'),
+    resume: () => release('hub'),
     expectSigns: watch,
     drop,
     close(deadline) {

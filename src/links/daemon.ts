@@ -74,7 +74,8 @@ export function createLinkDaemon(parts: LinkDaemonParts): Transport & { readonly
 
   function accept(socket: Socket): void {
     const address = directAddress(socket)
-    const place = address === 'gone' ? 'gone' : admission.admit(address)
+    const isCrowded = gate !== undefined && gate.entering >= limits.maxLinkHandshakes
+    const place = address === 'gone' ? 'gone' : isCrowded ? 'too_many_handshakes' : admission.admit(address)
     if (typeof place === 'string') {
       if (place !== 'gone') events.refused(place, { address, names: [] })
       return void socket.destroy()

@@ -1,6 +1,7 @@
 import { interestKey } from '../core/interest.ts'
 import { draft, type Draft, type LostInterest } from '../core/message.ts'
 import { draftOfTerm, ERLANG_TERM } from '../core/term.ts'
+import type { Clock } from '../core/ports.ts'
 import { topicFromBytes } from '../core/topic.ts'
 import type { Extended, Place, RemoteMessage } from '../protocol/pony-express/messages.ts'
 import type { Asked } from './asked.ts'
@@ -8,6 +9,9 @@ import type { Dropped, Intake } from './intake.ts'
 
 /** Hubs that a message may have come through, the giver among them. Past it, it goes round in a ring of hubs that hide. */
 export const MOST_VIA = 16
+
+/** Words of lost globs within a second: everyone who may want something of one is asked, and a bare WebSocket is closed by it. */
+const [MOST_GAPS, SECOND] = [100, 1_000]
 
 /** What a Waystation at the other end has given so far, over all connections to it. */
 export interface Given {
@@ -27,10 +31,11 @@ export interface Given {
   readonly hasBegun: boolean
 }
 
-export function createGiven({ asked, intake, hubId, dropped }: {
+export function createGiven({ asked, intake, hubId, clock, dropped }: {
   asked: Asked
   intake: Intake
   hubId: () => string
+  clock: Clock
   dropped: (why: Dropped) => void
 }): Given {
   let epoch: string | undefined
@@ -41,6 +46,8 @@ export function createGiven({ asked, intake, hubId, dropped }: {
   /** What the giver said last is lost, for the same reason. */
   let before: { readonly key: string; readonly lost: LostInterest } | undefined
   let hasBegun = false
+  let gaps = 0
+  let gapsSince = -Infinity
 
   function takeMessage(message: RemoteMessage): string | undefined {
     const topic = topicFromBytes(message.topic)
@@ -58,11 +65,21 @@ export function createGiven({ asked, intake, hubId, dropped }: {
   }
 
   /** A word of what is lost goes the way of a message, or it would go round. */
-  function takeGap({ topics, patterns, via: through }: Extended & { kind: 'gap' }): void {
-    if (through.includes(hubId())) return dropped('own')
+  function takeGap({ topics, patterns, via: through }: Extended & { kind: 'gap' }): string | undefined {
+    if (through.includes(hubId())) return void dropped('own')
     const via = [...through, giver]
-    if (via.length > MOST_VIA) return dropped('via')
-    intake.lose(sameAsBefore({ ...asked.lostOf(topics, patterns), via }))
+    if (via.length > MOST_VIA) return void dropped('via')
+    if (patterns.length > 0 && isStorm()) return 'it says again and again that something is lost'
+    return void intake.lose(sameAsBefore({ ...asked.lostOf(topics, patterns), via }))
+  }
+
+  function isStorm(): boolean {
+    const now = clock.monotonic()
+    if (now - gapsSince >= SECOND) {
+      gapsSince = now
+      gaps = 0
+    }
+    return ++gaps > MOST_GAPS
   }
 
   function sameAsBefore(lost: LostInterest): LostInterest {
@@ -98,9 +115,7 @@ export function createGiven({ asked, intake, hubId, dropped }: {
         case 'alive': return reach(said.at)
         case 'gap': {
           const isOld = said.to.epoch === epoch && said.to.offset < offset
-          const fault = reach(said.to)
-          if (fault === undefined && !isOld) takeGap(said)
-          return fault
+          return reach(said.to) ?? (isOld ? undefined : takeGap(said))
         }
         case 'ready': return 'it said twice that it is ready'
         case 'refused': return undefined

@@ -10,6 +10,8 @@ export type Proved = X509Certificate
 /** Why somebody was not let in. */
 export type GateRefusal =
   | 'handshake'
+  /** So many others are on their way through. */
+  | 'too_many_handshakes'
   /** None, or not from this CA, or not of today. */
   | 'certificate'
   | 'revoked'
@@ -18,6 +20,8 @@ export type GateRefusal =
 
 /** The TLS handshakes of a daemon (`pony-express.md`, section 9). */
 export interface Gate {
+  /** Those on their way through. */
+  readonly entering: number
   /** `address` is where the connection comes from. */
   enter(socket: Socket, address: string): void
   /** Whether somebody who was let in would not be now. */
@@ -87,6 +91,7 @@ export function createGate(parts: {
   }
 
   return {
+    get entering() { return entering.size },
     enter(socket, address) {
       const key = keyOf(socket)
       entering.set(key, { socket, address })

@@ -100,6 +100,7 @@ export function logContract(name: string, create: CreateLog): void {
       const { log } = await open(t)
       await append(log, 'kept/a', 'x')
       const interest = interestIn(['kept/a'])
+      assert.notEqual(log.has?.(interest, { epoch: 'another', offset: 0 }), true)
       assert.equal(log.read(interest, { epoch: 'another', offset: 0 }), 'lost')
       assert.equal(log.read(interest, { epoch: 'another', offset: 1 }), 'lost')
       assert.equal(log.read(interest, { epoch: log.epoch, offset: 2 }), 'lost')
@@ -263,7 +264,9 @@ async function read(log: Log, names: readonly string[], after: number): Promise<
 }
 
 async function readAll(log: Log, names: readonly string[], after: number): Promise<(Message | Lost)[] | 'lost'> {
+  const has = log.has?.(interestIn(names), { epoch: log.epoch, offset: after })
   const history = log.read(interestIn(names), { epoch: log.epoch, offset: after })
+  if (has !== undefined) assert.equal(has, history !== 'lost', `what it says it has of ${names.join(' ')} after ${after}`)
   return history === 'lost' ? 'lost' : Array.fromAsync<Message | Lost>(history)
 }
 

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { LimitName } from '../../src/core/limits.ts'
+import { openCredentials } from '../../src/links/credentials.ts'
 import { createDial } from '../../src/links/dial.ts'
 import { LinkDialError } from '../../src/links/dial-error.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
 import { createTestHub } from '../../src/testing/test-hub.ts'
+import { temporaryFolder } from '../support/certificates.ts'
+import { linkCertificates } from '../support/link-certificates.ts'
 import { createPlayedGiver, createTestLink, type PlayedConnection } from '../support/link-giver.ts'
 import { linked as linkedWith, ready } from '../support/linked.ts'
 import { connectTaker, startLinkDaemon } from '../support/links.ts'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 
 /** A link of one topic to a daemon that a test plays, on a made-up clock. */
 async function linked(limits: Partial<Record<LimitName, number>>, played: (connection: PlayedConnection) => void = () => {}) {
@@ -105,6 +108,16 @@ async function silent(t: TestContext): Promise<number> {
   t.after(() => server.close())
   return (server.address() as AddressInfo).port
 }
+
+test('maxLinkHandshakes: strangers who only connect take no more places than that, and leave them in time', async (t) => {
+  const credentials = await openCredentials(await linkCertificates(temporaryFolder(t)).server('hub'), { reloaded() {}, alarm() {} })
+  t.after(() => credentials.stop())
+  const daemon = await startLinkDaemon(t, { limits: { maxLinkHandshakes: 2, linkHandshakeTimeout: 400 }, security: { kind: 'tls', credentials, matchAddress: 'unchecked' } })
+  const strangers = Array.from({ length: 5 }, () => connect(daemon.port, '127.0.0.1').on('error', () => {}).resume())
+  t.after(() => strangers.forEach((socket) => socket.destroy()))
+  await Promise.all(strangers.map((socket) => new Promise((resolve) => socket.once('close', resolve))))
+  assert.deepEqual(daemon.refusals.sort(), ['handshake', 'handshake', 'too_many_handshakes', 'too_many_handshakes', 'too_many_handshakes'])
+})
 
 test('maxLinkRequestBytes: a larger frame from a taker ends its connection before it is read', async (t) => {
   const daemon = await startLinkDaemon(t, { limits: { maxLinkRequestBytes: 1_024 } })

@@ -128,6 +128,17 @@ test('a gap names nothing that was not asked for', async () => {
   assert.deepEqual(apart.texts(), [])
 })
 
+test('a giver that says again and again that something is lost is let go, and what it may cause is bounded', async () => {
+  const { everything, link, last } = await linked()
+  const first = last()
+  ready(first)
+  for (let offset = 1; offset <= 150; offset++) first.say({ kind: 'gap', to: { epoch: EPOCH, offset }, topics: [], patterns: ['news/*'], via: [] })
+  await link.pass(0)
+  assert.ok(first.isClosed)
+  assert.match(link.state(), /^down: it says again and again/)
+  assert.equal(everything.texts().length, 100)
+})
+
 test('frames that are cut anywhere, a byte at a time, come whole', async () => {
   const { everything, link, last } = await linked()
   const bytes = Buffer.concat([
