@@ -17,7 +17,7 @@ import { createAnswerer } from '../bench/load/receivers.ts'
 import { parseOptions } from '../bench/options.ts'
 import { LINK_SCENARIOS, parseLinkOptions } from '../bench/link-options.ts'
 import { runLoad, startServer } from '../bench/processes.ts'
-import { ROWS } from '../bench/rows.ts'
+import { ROWS, type RowName } from '../bench/rows.ts'
 import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
 import { median, renderTable } from '../bench/table.ts'
 import type { Task } from '../bench/task.ts'
@@ -34,6 +34,7 @@ import { run } from './support/process.ts'
 // The bench is tested for what it says and counts, never for how fast anything is.
 
 const MAIN = fileURLToPath(new URL('../bench/main.ts', import.meta.url))
+const SCALE = { warmup: 0, seconds: 1, subscribers: 1, rate: 1, size: 1, idle: 1 }
 const TINY = ['--rounds', '1', '--seconds', '0.1', '--warmup', '0.05', '--subscribers', '8', '--idle', '20']
 
 interface Results {
@@ -54,12 +55,15 @@ function resultsIn(path: string): Results {
   return JSON.parse(readFileSync(join(path, file as string), 'utf8')) as Results
 }
 
-test('the bench measures every row on both servers, prints the table and writes the figures', async (t) => {
+test('the bench measures each kind of row on both servers, prints the table and writes the figures', async (t) => {
+  // The others are the same load in other numbers.
+  const kinds = ['many', 'rate', 'idle', 'post'] as const satisfies readonly RowName[]
+  assert.deepEqual(new Set(Object.values(ROWS).map(({ task }) => task(SCALE).kind)), new Set(kinds.map((name) => ROWS[name].task(SCALE).kind)))
   const results = folder(t)
-  const bench = run(t, process.execPath, [MAIN, ...TINY, '--results', results])
+  const bench = run(t, process.execPath, [MAIN, ...TINY, ...kinds.flatMap((name) => ['--only', name]), '--results', results])
   assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr())
   const { rows, versions } = resultsIn(results)
-  assert.deepEqual(rows.map(({ name }) => name), Object.keys(ROWS))
+  assert.deepEqual(rows.map(({ name }) => name), kinds)
   assert.equal(versions['node'], process.version)
   for (const { name, title, medians: { ours, peer, ratio } } of rows) {
     const lines = bench.stdout().split('\n')

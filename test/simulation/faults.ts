@@ -23,7 +23,7 @@ export const FAULTS = {
   'the log reads a part where something is lost': {
     breaks: 'there is no hole',
     file: 'log.ts',
-    edits: [["if (ring.floor > after.offset) return 'lost'", '']],
+    edits: [["if (ring.floor > after.offset) return undefined", '']],
   },
   'the log is lost where it has everything': {
     breaks: 'there is no gap without need',
