@@ -27,12 +27,12 @@ process.env['NODE_COMPILE_CACHE'] = compiled
 process.on('exit', () => rmSync(compiled, { recursive: true, force: true }))
 
 /** Folders of many small files that change nothing of their process: one process for all of them saves the time of starting the others. */
-const TOGETHER = ['core', 'http', 'links', 'protocol', 'subscriber']
+const TOGETHER = ['core', 'http', 'links', 'protocol', 'server', 'subscriber', 'transports/pinghub', 'transports/sse', 'transports/wspubsub', 'webhooks']
 
 /** The files as they are run, those first that take long: of some folders all by one file that imports them. */
 const started = Object.entries(Object.groupBy(files, (file) => TOGETHER.find((folder) => file.startsWith(`test/${folder}/`)) ?? '')).flatMap(([folder, some = []]) => {
   if (folder === '' || some.length < 2) return some
-  const all = join(compiled, `${folder}.test.mjs`)
+  const all = join(compiled, `${folder.replace('/', '-')}.test.mjs`)
   writeFileSync(all, some.map((file) => `import ${JSON.stringify(pathToFileURL(join(root, file)).href)}\n`).join(''))
   return [all]
 }).sort((a, b) => Number(b.startsWith(compiled)) - Number(a.startsWith(compiled)))
