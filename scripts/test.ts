@@ -5,7 +5,7 @@
  */
 import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -38,8 +38,32 @@ const started = Object.entries(Object.groupBy(files, (file) => TOGETHER.find((fo
 }).sort((a, b) => Number(b.startsWith(compiled)) - Number(a.startsWith(compiled)))
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
+
+/** ms without a word from any file after which those that have not ended never will. The runner itself waits for a process that hangs, whatever its timeout. */
+const PATIENCE = 240_000
+const hung = new AbortController()
+const unended = new Set<string>(started.map((file) => resolve(root, file)))
+
 // Two more than there are cores: many tests wait for something.
-const stream = run({ cwd: root, files: started, concurrency: availableParallelism() + 2, timeout: 240_000 })
+const stream = run({ cwd: root, files: started, concurrency: availableParallelism() + 2, timeout: PATIENCE, signal: hung.signal })
+const watchdog = setTimeout(giveUp, PATIENCE)
+stream.on('data', () => watchdog.refresh())
+stream.on('test:summary', ({ file }) => void (file !== undefined && unended.delete(file)))
+
+function giveUp(): void {
+  counts.failed++
+  for (const file of unended) console.error(`${relative(root, file)} has not ended: something in it is still open`)
+  hung.abort()
+  // The processes are told to end; one that will not is left behind.
+  setTimeout(end, 5_000)
+}
+
+function end(): void {
+  const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`
+  process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
+  process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0)
+}
+
 stream.on('test:pass', ({ details, skip, todo }) => {
   if (details?.type === 'suite') return
   if (skip !== undefined || todo !== undefined) counts.skipped++
@@ -51,10 +75,4 @@ stream.on('test:fail', ({ details }) => {
   if (details.type !== 'suite' || failureType !== 'subtestsFailed') counts.failed++
 })
 stream.compose(new spec()).pipe(process.stdout, { end: false })
-stream.on('end', () => {
-  setImmediate(() => {
-    const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`
-    process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
-    process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0)
-  })
-})
+stream.on('end', () => void setImmediate(end))

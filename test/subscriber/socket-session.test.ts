@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { connectSubscriber } from '../../src/subscriber/index.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { until } from '../support/events.ts'
 import { COMBINATIONS } from '../support/lonelyps.ts'
 import { openFakeBroadcaster, openSocketSubscriber } from '../support/lonelyps-broadcaster.ts'
-import { nextOf } from '../support/subscriber.ts'
+import { authOf, nextOf } from '../support/subscriber.ts'
 
 for (const pair of COMBINATIONS) {
   test(`with ${pair.join(' and ')} it subscribes, receives, publishes and unsubscribes, everything proved`, async (t) => {
@@ -141,9 +143,25 @@ test('what is not confirmed within five seconds has failed', async (t) => {
   const clock = createManualClock(Date.now())
   const one = await openSocketSubscriber(t, fake, { clock, retries: 1 })
   const count = one.notify('a', '')
-  await until(() => fake.count === 1, 'the connection')
+  // Only now is it past the handshake, which is what it says.
+  await fake.configured.next()
   clock.advance(4_999)
   assert.equal(fake.count, 1)
   clock.advance(1)
   await assert.rejects(count, { code: 'unreachable', detail: 'it did not open in time' })
+})
+
+test('a broadcaster that takes the connection and never answers the handshake has failed after five seconds', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const clock = createManualClock(Date.now())
+  const broadcasters = [`ws://127.0.0.1:${(server.address() as AddressInfo).port}`]
+  const one = await connectSubscriber({ broadcasters, auth: authOf(['none', 'none']), clock, retries: 1 })
+  t.after(() => one.close())
+  const failed = assert.rejects(one.notify('a', ''), { code: 'unreachable' })
+  const [socket] = await once(server, 'connection') as [Socket]
+  t.after(() => socket.destroy())
+  clock.advance(5_000)
+  await failed
 })

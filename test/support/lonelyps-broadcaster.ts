@@ -40,6 +40,8 @@ export interface Line {
 export interface FakeBroadcaster {
   readonly url: string
   readonly lines: Inbox<Line>
+  /** Every CONFIGURE that was right, answered or not. */
+  readonly configured: Inbox<Configure>
   /** Connections so far. */
   readonly count: number
   /** No newcomer gets further than this. */
@@ -57,13 +59,14 @@ export async function openFakeBroadcaster(t: TestContext, { pair = ['none', 'non
   const secrets = schemes(...pair)
   const checker = createChecker(schemeOf(pair[0], secrets.toBroadcastersSecret), { now: Date.now, lifetime: 120_000, remember: () => true })
   const lines = createInbox<Line>('connection')
+  const configures = createInbox<Configure>('CONFIGURE')
   const server = new WebSocketServer({
     port: 0, host: '127.0.0.1', path: '/v1/websocket', perMessageDeflate: false,
     verifyClient: () => fake.refuse !== 'http',
   })
   await new Promise<void>((resolve) => void server.once('listening', resolve))
   let count = 0
-  const fake: FakeBroadcaster = { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, lines, get count() { return count }, refuse: 'nobody' }
+  const fake: FakeBroadcaster = { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, lines, configured: configures, get count() { return count }, refuse: 'nobody' }
   t.after(() => {
     for (const client of server.clients) client.terminate()
     server.close()
@@ -175,6 +178,7 @@ export async function openFakeBroadcaster(t: TestContext, { pair = ['none', 'non
         return
       }
       configured = message
+      configures.push(message)
       if (refuse === 'silently') return
       if (refuse === 'configure') return ws.close(1000)
       const nonce = randomBytes(32)

@@ -113,9 +113,11 @@ export function createDial(times: WireTimes, clock: Clock): Dial {
       resume: () => ws.resume(),
       close() {
         if (ws.readyState === WebSocket.CONNECTING) ws.terminate()
-        else ws.close(1000)
-        // A peer that is not read from does not get to say goodbye.
-        ws.resume()
+        else {
+          ws.close(1000)
+          // A peer that is not read from does not get to say goodbye.
+          ws.resume()
+        }
         const cut = clock.after(times.close, () => ws.terminate())
         return gone.promise.finally(cut)
       },
