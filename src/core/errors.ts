@@ -24,6 +24,15 @@ export const ERRORS = {
   stopped: { status: 503, text: 'the hub is stopping' },
   config_invalid: { status: 500, text: 'the configuration has errors' },
   listen_failed: { status: 500, text: 'the address cannot be listened on' },
+  no_service: { status: 404, text: 'there is no service of this name' },
+  no_worker: { status: 503, text: 'no worker of the service can take this now' },
+  deadline: { status: 504, text: 'the call was not answered in time' },
+  call_failed: { status: 502, text: 'the service has failed to answer the call' },
+  worker_lost: { status: 502, text: 'the connection to the service was lost before it answered; whether the call was done is not known' },
+  disconnected: { status: 503, text: 'there is no connection to the service' },
+  service_refused: { status: 502, text: 'the service refuses this caller' },
+  too_many_calls: { status: 503, text: 'there are all the unanswered calls that there may be' },
+  idempotency_conflict: { status: 422, text: 'the idempotency key belongs to another request' },
   unreachable: { status: 502, text: 'the hub cannot be reached' },
 } as const satisfies Record<string, { status: number; text: string }>
 

@@ -9,8 +9,9 @@ import { createGiven } from './from-waystation.ts'
 import { createIntake, type Dropped } from './intake.ts'
 import { createLead } from './lead.ts'
 import { createLine, type Line, type LineEvents } from './line.ts'
-import type { Dial, LinkView } from './ports.ts'
-import { createSlots } from './slots.ts'
+import type { LinkView } from './ports.ts'
+import type { Dial } from '../zones/ports.ts'
+import { createSlots } from '../zones/slots.ts'
 import { createStatus } from './status.ts'
 
 export interface LinkClient extends Transport {

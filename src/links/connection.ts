@@ -4,8 +4,8 @@ import { createFrameReader } from '../protocol/pony-express/frame.ts'
 import { readFromGiver } from '../protocol/pony-express/from-giver.ts'
 import { keepaliveFrame } from '../protocol/pony-express/from-taker.ts'
 import type { FromGiver } from '../protocol/pony-express/messages.ts'
-import type { Ending } from './backoff.ts'
-import type { Dialled } from './ports.ts'
+import type { Ending } from '../zones/backoff.ts'
+import type { Dialled } from '../zones/ports.ts'
 
 /** One connection to a giver, from its handshake to its end. After the end everything does nothing. */
 export interface Connection {

@@ -1,10 +1,10 @@
 import type { Limits } from '../core/limits.ts'
 import type { Clock, Random } from '../core/ports.ts'
-import { createBackoff, type Ending } from './backoff.ts'
+import { createBackoff, type Ending } from '../zones/backoff.ts'
 import { openConnection, type Connection } from './connection.ts'
 import type { FromGiver } from '../protocol/pony-express/messages.ts'
-import type { Dial, Dialled } from './ports.ts'
-import type { Slots } from './slots.ts'
+import type { Dial, Dialled } from '../zones/ports.ts'
+import type { Slots } from '../zones/slots.ts'
 
 /** A connection that is made again whenever it is gone, for ever. */
 export interface Line {

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { compilePattern } from '../core/pattern.ts'
-import type { TlsFiles } from '../links/ports.ts'
+import type { TlsFiles } from '../zones/ports.ts'
 import { isLoopback } from '../http/address.ts'
 import { explain, parsedJson, type Faults } from './option-faults.ts'
 import { hint } from './nearest.ts'

@@ -5,7 +5,8 @@ import { isThisMachine, readGrants, readLinks, tcpRefused, type LinkOptions, typ
 import type { PublicHub } from './public-hub.ts'
 
 export type { Grant, LinkOptions, LinkServerConfig, LinkTls } from './link-options.ts'
-export type { LinkState, TlsFiles } from '../links/ports.ts'
+export type { LinkState } from '../links/ports.ts'
+export type { TlsFiles } from '../zones/ports.ts'
 
 /** A daemon that gives topics by links. */
 export interface LinkServer extends AsyncDisposable {

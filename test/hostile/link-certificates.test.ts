@@ -5,11 +5,11 @@ import { test, type TestContext } from 'node:test'
 import { connect, createServer, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls'
 import { topicFromText } from '../../src/core/topic.ts'
 import { createAdmission } from '../../src/http/admission.ts'
-import { openCredentials, type WatchedCredentials } from '../../src/links/credentials.ts'
+import { openCredentials, type WatchedCredentials } from '../../src/zones/credentials.ts'
 import { createLinkDaemon } from '../../src/links/daemon.ts'
-import { createDial } from '../../src/links/dial.ts'
-import { LinkDialError } from '../../src/links/dial-error.ts'
-import type { TlsFiles } from '../../src/links/ports.ts'
+import { createDial } from '../../src/zones/dial.ts'
+import { ZoneDialError } from '../../src/zones/dial-error.ts'
+import type { TlsFiles } from '../../src/zones/ports.ts'
 import { subscribeFrame } from '../../src/protocol/pony-express/from-taker.ts'
 import { createTestHub, type TestHub } from '../../src/testing/test-hub.ts'
 import { make, makeList, testAuthority } from '../support/authority.ts'
@@ -99,7 +99,7 @@ async function isDialled(t: TestContext, credentials: WatchedCredentials, option
     stream.destroy()
     return true
   } catch (error) {
-    assert.ok(error instanceof LinkDialError && error.kind === 'tls', String(error))
+    assert.ok(error instanceof ZoneDialError && error.kind === 'tls', String(error))
     assert.doesNotMatch(error.detail, /system-ca|SSL routines/, 'it is words for an operator, and no advice to trust others')
     return false
   }
@@ -198,7 +198,7 @@ test('to a daemon that answers without TLS, or not at all, no link is made', asy
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     t.after(() => server.close())
     const dial = createDial({ server: '127.0.0.1', port: (server.address() as AddressInfo).port, timeout: 5_000, security: { kind: 'tls', credentials } })
-    await assert.rejects(dial(t.signal), (error) => error instanceof LinkDialError)
+    await assert.rejects(dial(t.signal), (error) => error instanceof ZoneDialError)
   }
 })
 
@@ -255,7 +255,7 @@ test('a daemon that is revoked while a link to it is up loses the link', async (
   writeFileSync(files.crlfile as string, await makeList(ca, { revoked: [hub] }))
   await credentials.reload()
   await ended.next(5_000)
-  await assert.rejects(dial(t.signal), (error) => error instanceof LinkDialError && error.kind === 'tls')
+  await assert.rejects(dial(t.signal), (error) => error instanceof ZoneDialError && error.kind === 'tls')
 })
 
 test('new files are used for newcomers and old links stay; broken ones change nothing, and are told', async (t) => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { LimitName } from '../../src/core/limits.ts'
-import { openCredentials } from '../../src/links/credentials.ts'
-import { createDial } from '../../src/links/dial.ts'
-import { LinkDialError } from '../../src/links/dial-error.ts'
+import { openCredentials } from '../../src/zones/credentials.ts'
+import { createDial } from '../../src/zones/dial.ts'
+import { ZoneDialError } from '../../src/zones/dial-error.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
 import { createTestHub } from '../../src/testing/test-hub.ts'
 import { temporaryFolder } from '../support/certificates.ts'
@@ -99,7 +99,7 @@ test('maxLinkRetry: the waits do not grow past it', async () => {
 test('linkHandshakeTimeout: a daemon that connects and says nothing does not hold the taker up', async (t) => {
   const port = await silent(t)
   const dial = createDial({ server: '127.0.0.1', port, timeout: 150, security: { kind: 'tls', credentials: { context: { ca: '', cert: '', key: '', minVersion: 'TLSv1.2' }, isRevoked: () => false, onChange: () => () => {}, stop() {} } } })
-  await assert.rejects(dial(new AbortController().signal), (error) => error instanceof LinkDialError && error.kind === 'timeout')
+  await assert.rejects(dial(new AbortController().signal), (error) => error instanceof ZoneDialError && error.kind === 'timeout')
 })
 
 async function silent(t: TestContext): Promise<number> {

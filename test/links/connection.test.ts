@@ -13,7 +13,7 @@ test('what makes much work is done over several turns of the event loop, in orde
   const clock: Clock = { now: () => now, monotonic: () => (now += 15), after: () => () => {}, endOfTurn: (fn) => void turns.push(fn) }
   const [near, far] = duplexPair()
   const heard: number[] = []
-  const connection = openConnection({ stream: near, names: [] }, { clock, limits: limitsWith() }, {
+  const connection = openConnection({ stream: near, names: [], address: '127.0.0.1', certificateNames: [] }, { clock, limits: limitsWith() }, {
     up() {},
     said: (said) => void heard.push(said.kind === 'pubsub' ? (said.term.at(-1) as number) : -1),
     closed: (_ending, why) => assert.equal(why, 'the end'),

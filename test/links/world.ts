@@ -5,7 +5,7 @@ import { createMemoryLog } from '../../src/core/log.ts'
 import { createFanOuts } from '../../src/core/fan-outs.ts'
 import { createTurn } from '../../src/core/turn.ts'
 import { createWheel } from '../../src/core/wheel.ts'
-import { LinkDialError } from '../../src/links/dial-error.ts'
+import { ZoneDialError } from '../../src/zones/dial-error.ts'
 import { createPlainEncoder } from '../../src/links/encoders.ts'
 import { createGrants } from '../../src/links/grants.ts'
 import { createTaker, type Giving } from '../../src/links/taker.ts'
@@ -99,8 +99,8 @@ export async function playWorld(seed: number): Promise<Outcome> {
     limits: isKept ? { linkAnswerTimeout: 1e9, linkKeepalive: 500, linkDeadline: 1e9 } : {},
     async dial(signal) {
       await clock.settle()
-      if (!isReachable || signal.aborted) throw new LinkDialError('unreachable', 'made up')
-      return { stream: connect().taker, names: ['cn:giver'] }
+      if (!isReachable || signal.aborted) throw new ZoneDialError('unreachable', 'made up')
+      return { stream: connect().taker, names: ['cn:giver'], address: '127.0.0.1', certificateNames: ['giver'] }
     },
   })
   const recorders = new Map<Recorder, readonly string[]>()

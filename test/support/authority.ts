@@ -8,7 +8,7 @@ import {
   AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsageExtension, KeyUsageFlags, KeyUsagesExtension, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension,
   X509Certificate as Certificate, X509CertificateGenerator, X509CrlGenerator, type Extension,
 } from '@peculiar/x509'
-import type { TlsFiles } from '../../src/links/ports.ts'
+import type { TlsFiles } from '../../src/zones/ports.ts'
 import { temporaryFolder } from './certificates.ts'
 
 export const USES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', code: '1.3.6.1.5.5.7.3.3', any: '2.5.29.37.0' } as const

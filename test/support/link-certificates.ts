@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { openAuthority } from '../../src/links/authority/authority.ts'
-import type { TlsFiles } from '../../src/links/ports.ts'
+import { openAuthority } from '../../src/zones/authority/authority.ts'
+import type { TlsFiles } from '../../src/zones/ports.ts'
 
 /** A CA in a folder of its own. */
 export interface LinkCertificates {

@@ -5,8 +5,9 @@ import type { HubPort } from '../../src/core/ports.ts'
 import { createTurn } from '../../src/core/turn.ts'
 import { createWheel } from '../../src/core/wheel.ts'
 import { createLinkClient, type LinkClient } from '../../src/links/client.ts'
-import { LinkDialError } from '../../src/links/dial-error.ts'
-import type { Dial, DialError, LinkView } from '../../src/links/ports.ts'
+import { ZoneDialError } from '../../src/zones/dial-error.ts'
+import type { LinkView } from '../../src/links/ports.ts'
+import type { Dial, DialError } from '../../src/zones/ports.ts'
 import { encode } from '../../src/protocol/etf/encode.ts'
 import type { Term } from '../../src/protocol/etf/term.ts'
 import { createFrameReader } from '../../src/protocol/pony-express/frame.ts'
@@ -57,7 +58,7 @@ export function createPlayedGiver(played: (connection: PlayedConnection) => void
     },
     async dial(signal) {
       dials++
-      if (failing !== undefined) throw new LinkDialError(failing, `made up: ${failing}`)
+      if (failing !== undefined) throw new ZoneDialError(failing, `made up: ${failing}`)
       const [near, far] = duplexPair()
       // Both ends of a connection go together.
       near.once('close', () => far.destroy())
@@ -65,7 +66,7 @@ export function createPlayedGiver(played: (connection: PlayedConnection) => void
       signal.throwIfAborted()
       const connection = play(far, near, played)
       connections.push(connection)
-      return { stream: near, names: ['cn:giver'] }
+      return { stream: near, names: ['cn:giver'], address: '127.0.0.1', certificateNames: ['giver'] }
     },
   }
 }

@@ -1,7 +1,7 @@
 import { constants, type X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, TLSSocket } from 'node:tls'
-import { bareAddress, namesInside } from './names.ts'
+import { bareAddress } from './names.ts'
 import type { Credentials } from './ports.ts'
 
 /** The certificate of somebody who has shown that it is his, and that it comes from the CA. */
@@ -111,9 +111,4 @@ export function createGate(parts: {
       entering.clear()
     },
   }
-}
-
-/** What grants speak of: the common names of a certificate, and its DNS names and IP addresses. */
-export function certificateNames(certificate: X509Certificate): string[] {
-  return namesInside(certificate).map(({ text }) => text)
 }

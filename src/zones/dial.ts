@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls'
-import { LinkDialError } from './dial-error.ts'
-import { carriedNames, namesOf } from './names.ts'
+import { ZoneDialError } from './dial-error.ts'
+import { bareAddress, carriedNames, certificateNames, namesOf } from './names.ts'
 import type { Credentials, Dial, Dialled } from './ports.ts'
 
 /** How a daemon is reached. */
@@ -30,7 +30,7 @@ const PROBE_AFTER = 30_000
  * against the given CA alone. An IP address must stand in the daemon's certificate as one, and goes with no server name; a
  * name must stand in it as a DNS name. The files are those of the moment. A connection whose peer is revoked later is ended.
  *
- * It rejects with a `LinkDialError` that says what an operator can do about it.
+ * It rejects with a `ZoneDialError` that says what an operator can do about it.
  */
 export function createDial(parts: DialParts): Dial {
   const { server, port, timeout, security } = parts
@@ -40,7 +40,7 @@ export function createDial(parts: DialParts): Dial {
     const tcp = connect({ host: server, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_AFTER })
     let stream: Socket = tcp
     let doing = 'connecting'
-    const timer = setTimeout(() => fail(new LinkDialError('timeout', `${doing} took longer than ${timeout} ms`)), timeout)
+    const timer = setTimeout(() => fail(new ZoneDialError('timeout', `${doing} took longer than ${timeout} ms`)), timeout)
     const abort = (): void => fail(signal.reason as Error)
     signal.addEventListener('abort', abort, { once: true })
 
@@ -54,26 +54,27 @@ export function createDial(parts: DialParts): Dial {
       tcp.destroy()
       reject(error)
     }
-    function succeed(names: readonly string[]): void {
+    function succeed(certificate: X509Certificate | undefined): void {
       settle()
-      resolve({ stream, names: carriedNames(names) })
+      const address = bareAddress(tcp.remoteAddress ?? '')
+      resolve({ stream, address, names: carriedNames(namesOf({ address, certificate })), certificateNames: certificate === undefined ? [] : certificateNames(certificate) })
     }
 
     // Errors that come later are the connection's; here they must only not be nobody's.
-    tcp.on('error', (error: NodeJS.ErrnoException) => fail(new LinkDialError(error.code === 'ECONNREFUSED' ? 'refused' : 'unreachable', textOf(error), error)))
+    tcp.on('error', (error: NodeJS.ErrnoException) => fail(new ZoneDialError(error.code === 'ECONNREFUSED' ? 'refused' : 'unreachable', textOf(error), error)))
     tcp.once('connect', () => {
-      if (security.kind === 'tcp') return succeed(namesOf({ address: tcp.remoteAddress ?? '', certificate: undefined }))
+      if (security.kind === 'tcp') return succeed(undefined)
       doing = 'the TLS handshake'
       try {
         const tls = (stream = shakeHands(tcp, server, security))
-        tls.on('error', (error) => fail(new LinkDialError('tls', textOf(error), error)))
+        tls.on('error', (error) => fail(new ZoneDialError('tls', textOf(error), error)))
         tls.once('secureConnect', () => {
           const revoked = watchRevocation(tls, security.credentials)
-          if (revoked !== undefined) fail(new LinkDialError('tls', revoked))
-          else succeed(namesOf({ address: tcp.remoteAddress ?? '', certificate: tls.getPeerX509Certificate() }))
+          if (revoked !== undefined) fail(new ZoneDialError('tls', revoked))
+          else succeed(tls.getPeerX509Certificate())
         })
       } catch (error) {
-        fail(new LinkDialError('tls', textOf(error as Error), error))
+        fail(new ZoneDialError('tls', textOf(error as Error), error))
       }
     })
   })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
-import { issueLeaf, makeAuthority } from '../../src/links/authority/issue.ts'
-import { bareAddress, carriedNames, namesInside, namesOf } from '../../src/links/names.ts'
+import { issueLeaf, makeAuthority } from '../../src/zones/authority/issue.ts'
+import { bareAddress, carriedNames, namesInside, namesOf } from '../../src/zones/names.ts'
 
 const span = { from: Date.now() - 1_000, until: Date.now() + 1_000_000 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createSlots } from '../../src/links/slots.ts'
+import { createSlots } from '../../src/zones/slots.ts'
 
 test('no more run at a time than there are slots, and all run, in the order in which they came', async () => {
   const slots = createSlots(2)

@@ -47,3 +47,8 @@ export function namesOf(peer: { readonly address: string; readonly certificate: 
     .map(({ kind, text }) => `${kind}:${kind === 'dns' ? text.toLowerCase() : text}`)
   return [...new Set(isLoopback(address) ? names : [...names, `ip:${address}`])]
 }
+
+/** What grants speak of: the common names of a certificate, and its DNS names and IP addresses. */
+export function certificateNames(certificate: X509Certificate): string[] {
+  return namesInside(certificate).map(({ text }) => text)
+}

@@ -1,8 +1,8 @@
 import type { DialError } from './ports.ts'
 
 /** What a `Dial` rejects with. */
-export class LinkDialError extends Error implements DialError {
-  override readonly name = 'LinkDialError'
+export class ZoneDialError extends Error implements DialError {
+  override readonly name = 'ZoneDialError'
   readonly kind: DialError['kind']
   readonly detail: string
 

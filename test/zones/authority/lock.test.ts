@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openAuthority } from '../../../src/links/authority/authority.ts'
-import { locked } from '../../../src/links/authority/lock.ts'
+import { openAuthority } from '../../../src/zones/authority/authority.ts'
+import { locked } from '../../../src/zones/authority/lock.ts'
 import { temporaryFolder } from '../../support/certificates.ts'
 
 test('what stands in the place of a lock and is none is given up on, and not waited for in vain', async (t) => {

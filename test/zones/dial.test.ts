@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { before, test, type TestContext } from 'node:test'
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls'
-import { issueLeaf, makeAuthority, serialOf, type Issued, type Leaf } from '../../src/links/authority/issue.ts'
-import { createDial, type DialParts } from '../../src/links/dial.ts'
-import type { LinkDialError } from '../../src/links/dial-error.ts'
-import type { Credentials } from '../../src/links/ports.ts'
+import { issueLeaf, makeAuthority, serialOf, type Issued, type Leaf } from '../../src/zones/authority/issue.ts'
+import { createDial, type DialParts } from '../../src/zones/dial.ts'
+import type { ZoneDialError } from '../../src/zones/dial-error.ts'
+import type { Credentials } from '../../src/zones/ports.ts'
 
 const DAY = 86_400_000
 const span = (from = -DAY, until = DAY) => ({ from: Date.now() + from, until: Date.now() + until })
@@ -116,7 +116,7 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       const { current } = credentials()
       const made = dialled(t, { server, port, security: { kind: 'tls', credentials: current, ...(servername !== undefined && { servername }) } })
       if (fails !== undefined) {
-        await assert.rejects(made, (error: LinkDialError) => {
+        await assert.rejects(made, (error: ZoneDialError) => {
           assert.equal(error.kind, 'tls', name)
           assert.match(error.detail, fails, name)
           return true
@@ -195,7 +195,7 @@ test('what goes wrong is told by its kind, and leaves nothing open', async (t) =
   t.after(() => silent.close())
   const { port } = silent.address() as AddressInfo
   const security = { kind: 'tls', credentials: credentials().current } as const
-  const failed = (parts: Partial<DialParts>, signal = forever) => dialled(t, { server: '127.0.0.1', port, security, timeout: 100, ...parts }, signal).then(() => assert.fail('it was made'), (error: LinkDialError) => error)
+  const failed = (parts: Partial<DialParts>, signal = forever) => dialled(t, { server: '127.0.0.1', port, security, timeout: 100, ...parts }, signal).then(() => assert.fail('it was made'), (error: ZoneDialError) => error)
   assert.equal((await failed({})).message, 'the TLS handshake took longer than 100 ms')
   const patience = new AbortController()
   const aborted = failed({ timeout: 5_000 }, patience.signal)

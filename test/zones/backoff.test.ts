@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createBackoff } from '../../src/links/backoff.ts'
+import { createBackoff } from '../../src/zones/backoff.ts'
 import { createSeededRandom } from '../../src/testing/seeded-random.ts'
 
 function backoffWith(chance: number | undefined = undefined) {

@@ -5,10 +5,10 @@ import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openAuthority } from '../../../src/links/authority/authority.ts'
-import { AuthorityError } from '../../../src/links/authority/error.ts'
-import { LEAF_DAYS } from '../../../src/links/authority/wish.ts'
-import { openCredentials } from '../../../src/links/credentials.ts'
+import { openAuthority } from '../../../src/zones/authority/authority.ts'
+import { AuthorityError } from '../../../src/zones/authority/error.ts'
+import { LEAF_DAYS } from '../../../src/zones/authority/wish.ts'
+import { openCredentials } from '../../../src/zones/credentials.ts'
 import { sourceFiles } from '../../support/architecture.ts'
 import { temporaryFolder } from '../../support/certificates.ts'
 
@@ -94,7 +94,7 @@ test('a hub that starts loads nothing of what makes certificates and reads lists
       else packages.add(target)
     }
   }
-  for (const entry of ['src/cli/main.ts', 'src/index.ts', 'src/links/credentials.ts']) visit(entry)
-  assert.deepEqual([packages.has('ws'), reached.has('src/links/revocation.ts')], [true, true])
+  for (const entry of ['src/cli/main.ts', 'src/index.ts', 'src/zones/credentials.ts']) visit(entry)
+  assert.deepEqual([packages.has('ws'), reached.has('src/zones/revocation.ts')], [true, true])
   assert.deepEqual([...packages].filter((name) => name.startsWith('@peculiar') || name === 'reflect-metadata'), [])
 })
