@@ -40,7 +40,7 @@ export function drawSnapshot(snapshot: Snapshot, screen: Screen): string[] {
   })
 }
 
-function headOf({ address, version, pid, since, time, stopping, connections, rates, webhooks, database, links = [] }: Snapshot): Line[] {
+function headOf({ address, version, pid, since, time, stopping, connections, rates, webhooks, database, links = [], services = [] }: Snapshot): Line[] {
   const each = Object.entries(connections).map(([transport, count]) => `${transport} ${count}`).join('  ')
   const down = links.filter(({ state }) => state === 'down')
   return [
@@ -49,6 +49,7 @@ function headOf({ address, version, pid, since, time, stopping, connections, rat
     [`connections  ${total(connections)}${each === '' ? '' : `  (${each})`}`],
     [`messages/s   in ${rates === null ? '-' : rates.in.toFixed(1)}  out ${rates === null ? '-' : rates.out.toFixed(1)}`],
     [`webhooks     registered ${webhooks.registrations}  running ${webhooks.running}  waiting ${webhooks.waiting}`],
+    ...services.filter(({ workers, down = [] }) => workers > 0 || down.length > 0).map(({ name, workers, running, waiting, down = [] }): Line => [`service      ${name}  ${workers} workers  ${running} running  ${waiting} waiting${down.map((one) => `  ${one}`).join('')}`, down.length > 0 ? 'alarm' : 'plain']),
     // A hub that is older than this command says nothing of links.
     ...(links.length === 0 ? [] : [[`links        ${links.length - down.length} of ${links.length} up${down.map(({ name, why = '' }) => `  ${name}: ${why}`).join('')}`, down.length > 0 ? 'alarm' : 'plain'] satisfies Line]),
   ]

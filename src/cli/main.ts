@@ -2,6 +2,7 @@
 import { WaystationError } from '../core/errors.ts'
 import { hint } from '../server/nearest.ts'
 import { attach } from './attach.ts'
+import { call } from './call.ts'
 import { certs } from './certs.ts'
 import { check } from './check.ts'
 import { helpOf, listOf, type Command, type Io } from './command.ts'
@@ -10,6 +11,7 @@ import { pinghub } from './pinghub.ts'
 import { pub } from './pub.ts'
 import { registry } from './registry.ts'
 import { serve } from './serve.ts'
+import { service } from './service.ts'
 import { setup } from './setup.ts'
 import { start } from './start.ts'
 import { status } from './status.ts'
@@ -17,7 +19,7 @@ import { stop as stopCommand } from './stop.ts'
 import { sub } from './sub.ts'
 import { version } from './version.ts'
 
-export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, check, setup, keys, registry, certs, pinghub]
+export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, call, check, setup, keys, registry, certs, service, pinghub]
 
 /** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
 const LEAST_NODE = [24, 9] as const

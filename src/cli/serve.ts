@@ -40,7 +40,7 @@ export const serve: Command = {
     ends.use(server)
     await server.listen()
     known.listens()
-    say({ greeting: greeting(server) + linksGreeting(server), warning: (server.open ? warning(server) : '') + clearText(server) }, server.url, log, io)
+    say({ greeting: greeting(server) + linksGreeting(server) + servicesGreeting(server), warning: (server.open ? warning(server) : '') + clearText(server) }, server.url, log, io)
     await stopped(io.stop)
     await server.close()
     return 0
@@ -95,12 +95,23 @@ function linksGreeting({ linkPort, options }: WaystationServer): string {
   return gives + options.links.map(({ server, port, topics }) => `  link:     takes ${topics.join(', ')} from ${isIP(server) === 6 ? `[${server}]` : server}:${port}\n`).join('')
 }
 
+function servicesGreeting({ servicePort, options }: WaystationServer): string {
+  const listens = servicePort === undefined ? '' : `  services: callers and workers connect to port ${servicePort} (${options.serviceTransport === 'tls' ? 'mutual TLS' : 'plain TCP'})\n`
+  return listens + options.services.filter(({ servers = [] }) => servers.length > 0).map(({ name, servers = [] }) => `  service:  ${name} is called at ${servers.map(({ server, port }) => `${isIP(server) === 6 ? `[${server}]` : server}:${port}`).join(', ')}\n`).join('')
+}
+
 /** What goes over plain TCP is said each time. */
-function clearText({ linkPort, options }: WaystationServer): string {
-  const ports = linkPort !== undefined && options.linkTransport === 'tcp' ? [`given on port ${linkPort}`] : []
-  const taken = options.links.filter(({ transport }) => transport === 'tcp').map(({ server, port }) => `taken from ${server}:${port}`)
-  const which = [...ports, ...taken]
-  return which.length === 0 ? '' : `warning: links are ${which.join(' and ')} without encryption and without certificates; that is for development only\n`
+function clearText({ linkPort, servicePort, options }: WaystationServer): string {
+  const links = [
+    ...(linkPort !== undefined && options.linkTransport === 'tcp' ? [`given on port ${linkPort}`] : []),
+    ...options.links.filter(({ transport }) => transport === 'tcp').map(({ server, port }) => `taken from ${server}:${port}`),
+  ]
+  const services = [
+    ...(servicePort !== undefined && options.serviceTransport === 'tcp' ? [`called and worked for on port ${servicePort}`] : []),
+    ...options.services.filter(({ transport }) => transport === 'tcp').map(({ servers = [] }) => `called at ${servers.map(({ server, port }) => `${server}:${port}`).join(', ')}`),
+  ]
+  const warn = (what: string, which: readonly string[]): string => (which.length === 0 ? '' : `warning: ${what} are ${which.join(' and ')} without encryption and without certificates; that is for development only\n`)
+  return warn('links', links) + warn('services', services)
 }
 
 function warning(server: WaystationServer): string {

@@ -30,7 +30,7 @@ function asText(found: Found, folder: string): string {
     case 'gone': return `no hub runs on ${folder}${found.left === undefined ? '' : ` (a pid file was left, with ${found.left})`}\n`
     case 'silent': return `running${found.pid === undefined ? '' : `, pid ${found.pid}`}, but it does not answer\n`
     case 'running': {
-      const { stopping, pid, address, version, since, database, connections, links = [] } = found.status
+      const { stopping, pid, address, version, since, database, connections, links = [], services = [] } = found.status
       const each = Object.entries(connections).map(([transport, count]) => `${count} ${transport}`).join(', ')
       return [
         `${stopping ? 'stopping' : 'running'}, pid ${pid}, since ${since}`,
@@ -39,6 +39,7 @@ function asText(found: Found, folder: string): string {
         `  connections:  ${total(connections)}${each === '' ? '' : ` (${each})`}`,
         `  database:     ${database}`,
         ...links.map(({ name, state, why }) => printable(`  link:         ${name} ${state}${why === undefined ? '' : `: ${why}`}`)),
+        ...services.map(({ name, workers, running, waiting, down = [] }) => printable(`  service:      ${name}, ${workers} ${workers === 1 ? 'worker' : 'workers'}, ${running} calls running, ${waiting} waiting${down.map((one) => `; down: ${one}`).join('')}`)),
         '',
       ].join('\n')
     }

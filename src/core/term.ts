@@ -32,7 +32,11 @@ export function draftOfTerm(topic: Topic, term: Buffer): Draft {
   return { topic, body: Buffer.from(json), contentType: 'application/json', text: true, term }
 }
 
-function jsonOf(term: Buffer): string | undefined {
+/**
+ * The JSON of a term, within bounds that its size sets; nothing where there is none, or too much.
+ * @param term in external term format with its 131, not compressed
+ */
+export function jsonOf(term: Buffer): string | undefined {
   try {
     const { length } = term
     return termToJson(term, { maxBytes: JSON_FACTOR * length + JSON_EXTRA, maxMemory: Math.min(MEMORY_FACTOR * length + MEMORY_EXTRA, MOST_MEMORY), maxDepth: Infinity })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { WaystationError } from '../core/errors.ts'
-import { spreadLinkServer } from './link-options.ts'
+import { NESTED_NAMES, spread } from './nested-options.ts'
 import { hint } from './nearest.ts'
 import { readValue } from './option-values.ts'
 import { envName, flagName, OPTIONS, type Config, type Option, type OptionName, type Options } from './options.ts'
@@ -45,7 +45,7 @@ export function effective(sources: readonly Source[], found: readonly string[] =
     for (const { name, stated, as = write(name) } of statedBy(values, source, problems)) {
       if (stated === undefined) continue
       if (!Object.hasOwn(OPTIONS, name)) {
-        problems.push(`${source}: ${as} is no option${hint(name, isNested(source) ? [...NAMES, 'linkServer'] : NAMES, write)}`)
+        problems.push(`${source}: ${as} is no option${hint(name, isNested(source) ? [...NAMES, ...NESTED_NAMES] : NAMES, write)}`)
         continue
       }
       const read = readValue(OPTIONS[name as OptionName] as Option, stated)
@@ -69,16 +69,16 @@ interface Stated {
   readonly as?: string
 }
 
-/** What a source states, with `linkServer` spread out where it may stand. */
+/** What a source states, with what stands for several options spread out where it may stand. */
 function statedBy(values: Source['values'], source: string, problems: string[]): Stated[] {
-  const plainly = (all: Source['values']): Stated[] => Object.entries(all).map(([name, stated]) => ({ name, stated }))
-  if (values['linkServer'] === undefined || !isNested(source)) return plainly(values)
-  const { linkServer, ...rest } = values
-  const spread = spreadLinkServer(linkServer)
-  problems.push(...spread.problems.map((problem) => `${source}: ${problem}`))
-  const twice = spread.stated.filter(({ name }) => rest[name] !== undefined).map(({ name, as }) => `${source}: ${name} is stated twice: ${as} is the same`)
-  problems.push(...twice)
-  return [...plainly(rest), ...spread.stated]
+  return Object.entries(values).flatMap(([name, stated]): Stated[] => {
+    if (stated === undefined || !NESTED_NAMES.includes(name) || !isNested(source)) return [{ name, stated }]
+    const within = spread(name, stated)
+    problems.push(...within.problems.map((problem) => `${source}: ${problem}`))
+    const twice = within.stated.filter((one) => values[one.name] !== undefined).map(({ name: option, as }) => `${source}: ${option} is stated twice: ${as} is the same`)
+    problems.push(...twice)
+    return [...within.stated]
+  })
 }
 
 /** Whether options may stand in one another there. */

@@ -26,6 +26,9 @@ export const CONTROL_BOUNDS = {
   lines: 50,
   /** Links in a status. */
   links: 100,
+  /** Services in it, and daemons of one that are down. */
+  services: 100,
+  down: 10,
 } as const
 
 /** How the hub is. */
@@ -48,6 +51,19 @@ export interface Status {
   readonly database: 'available' | 'unavailable' | 'none'
   /** The links that it takes topics by, the first ones. */
   readonly links: readonly LinkStatus[]
+  /** Services, the first ones. */
+  readonly services: readonly ServiceStatus[]
+}
+
+export interface ServiceStatus {
+  readonly name: string
+  /** Daemons that the hub calls included. */
+  readonly workers: number
+  /** Calls that they have, and that wait for one of them. */
+  readonly running: number
+  readonly waiting: number
+  /** Daemons of it that the hub cannot call now, and why. */
+  readonly down?: readonly string[]
 }
 
 export interface LinkStatus {

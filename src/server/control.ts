@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/ports.ts'
 import type { LinkView } from '../links/ports.ts'
-import { CONTROL_BOUNDS, type LinkStatus, type Snapshot, type Status } from './control-messages.ts'
+import { CONTROL_BOUNDS, type LinkStatus, type ServiceStatus, type Snapshot, type Status } from './control-messages.ts'
 import { createTraffic } from './traffic.ts'
 import type { Vitals } from './vitals.ts'
 
@@ -46,7 +46,7 @@ export function createControl(parts: {
 
   function status<Type extends Status['type']>(type: Type): Status & { readonly type: Type } {
     const database = vitals.database === undefined ? 'none' : vitals.database ? 'available' : 'unavailable'
-    return { type, pid, pidSpace, version, since, address: address() ?? null, stopping: vitals.stopping, drainTime, connections: vitals.connections(), database, links: vitals.links().slice(0, CONTROL_BOUNDS.links).map(linkStatus) }
+    return { type, pid, pidSpace, version, since, address: address() ?? null, stopping: vitals.stopping, drainTime, connections: vitals.connections(), database, links: vitals.links().slice(0, CONTROL_BOUNDS.links).map(linkStatus), services: servicesOf(vitals) }
   }
 
   function snapshot(rates: Snapshot['rates'], busiest: ReturnType<typeof traffic.take>): string {
@@ -147,4 +147,12 @@ function linkStatus({ name, current }: LinkView): LinkStatus {
 
 function rounded(rate: number): number {
   return Math.round(rate * 10) / 10
+}
+
+function servicesOf(vitals: Vitals): ServiceStatus[] {
+  const down = vitals.outbound().flatMap(({ service, name, current }) => (current.state === 'down' ? [{ service, text: `${name}: ${current.why}` }] : []))
+  return vitals.services().slice(0, CONTROL_BOUNDS.services).map(({ name, members, running, waiting }) => {
+    const own = down.filter(({ service }) => service === name).slice(0, CONTROL_BOUNDS.down).map(({ text }) => text)
+    return { name, workers: members.length, running, waiting, ...(own.length > 0 && { down: own }) }
+  })
 }

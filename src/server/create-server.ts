@@ -17,6 +17,7 @@ import { addressSet, isLocalAddress, parseAddress, type ListenAddress } from '..
 import { createBodyAccount } from '../http/body-account.ts'
 import { createOrigins } from '../http/origin.ts'
 import { createDispatch, type Request, type Route } from '../http/server.ts'
+import { createCalls } from '../transports/calls/calls.ts'
 import { createPinghub } from '../transports/pinghub/pinghub.ts'
 import { createPinghubStats } from '../transports/pinghub/metrics-port.ts'
 import { createWspubsub } from '../transports/wspubsub/wspubsub.ts'
@@ -34,9 +35,11 @@ import { createOperations } from './operations.ts'
 import type { Config, Options } from './options.ts'
 import { composeLonelyps } from './lonelyps-parts.ts'
 import { createNoLoops } from './no-loops.ts'
+import { createCallers } from './callers.ts'
+import { createServices, serviceAtoms } from './services.ts'
 import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
-import { holdProcess, realClock, realRandom } from './real-world.ts'
+import { holdProcess, randomBytes, realClock, realRandom } from './real-world.ts'
 import type { Vitals } from './vitals.ts'
 
 /** What one client may have of all unfinished bodies: an eighth, but always the largest there may be, with the room it grows in. */
@@ -51,6 +54,8 @@ export interface WaystationServer extends AsyncDisposable {
   readonly url: string
   /** The port that takers of links connect to; undefined where there is none. */
   readonly linkPort: number | undefined
+  /** The port that callers and workers of services connect to; undefined where there is none. */
+  readonly servicePort: number | undefined
   /** Anyone who reaches the address may publish: it listens beyond this machine and no rule says otherwise. */
   readonly open: boolean
   /**
@@ -94,9 +99,11 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const router = createRouter()
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const gauges: Gauges = {
-    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }), ...(links.ports.length > 0 && { link: links.takers }) }),
+    connections: () => ({ ...(lonelyps !== undefined && { lonelyps: lonelyps.transport.sockets }), ...(options.pinghub && { pinghub: pinghub.gauges().websockets }), ...(options.wspubsub && { wspubsub: wspubsub.gauges().publishers + wspubsub.gauges().subscribers }), ...(options.sse && { sse: sse.streams }), ...(links.ports.length > 0 && { link: links.takers }), ...(services.listens !== undefined && { service: services.connections }), ...(options.calls && { calls: calls.websockets }) }),
     // Several links to one place are one there: it is up when all of them are.
     links: () => Object.fromEntries(Map.groupBy(links.views(), ({ name }) => name).entries().map(([name, all]) => [name, all.every(({ current }) => current.state === 'up')])),
+    calls: () => ({ running: sumOf(services.views(), ({ running }) => running), waiting: sumOf(services.views(), ({ waiting }) => waiting) }),
+    workers: () => Object.fromEntries(services.views().map(({ name, members }) => [name, members.length])),
     webhooks: () => lonelyps?.webhooks.gauges() ?? { registrations: 0, running: 0, waiting: 0 },
     registry: () => registry?.available,
     spoolBytes: () => lonelyps?.spool.bytes ?? 0,
@@ -130,16 +137,27 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     checked: metrics.keyChecked,
     log: logger,
   })
+  const services = createServices({ options, kit, random: realRandom, randomBytes, keys, logger, metrics })
+  const calls = createCalls({
+    kit, origins, bodies, admit: admissions.admit,
+    port: services.port,
+    identify: createCallers({ keys, schemes: options, identify }),
+    atoms: serviceAtoms(options),
+    // Each end looks at what it gets.
+    termAtoms: 'any',
+    failed: (error) => logger.error({ err: error }, 'a call could not be handled'),
+  })
   const operations = createOperations({ ready: () => !stopping && started, registry, links: () => links.views(), metrics })
 
   const lonelyps = options.lonelyps && registry !== undefined ? composeLonelyps(options, { kit, registry, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
 
-  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.wspubsub ? [wspubsub] : []), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : [])]
+  const transports: Transport[] = [...(lonelyps === undefined ? [] : [lonelyps.transport]), ...(options.wspubsub ? [wspubsub] : []), ...(options.pinghub ? [pinghub] : []), ...(options.sse ? [sse] : []), ...(options.calls ? [calls] : [])]
   const routes: Route[] = [
     createNoLoops(log.epoch),
     ...(lonelyps === undefined ? [] : [lonelyps.transport.route]),
     ...(options.wspubsub ? [wspubsub.route] : []),
     ...(options.sse ? [sse.route] : []),
+    ...(options.calls ? [calls.route] : []),
     ...(options.operations ? [operations] : []),
     ...(options.pinghub ? [pinghub.route] : []),
   ]
@@ -193,11 +211,17 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   async function running(): Promise<void> {
     if (!stopping) await (starting ??= start())
     // A port that is taken may be free the next time.
-    if (!stopping) await (linking ??= links.startStated(options).catch((error: unknown) => {
+    if (!stopping) await (linking ??= startStated().catch((error: unknown) => {
       linking = undefined
       throw error
     }))
     if (stopping) throw new WaystationError('stopped')
+  }
+
+  /** What connects and listens beside the port: all of it, or nothing. */
+  async function startStated(): Promise<void> {
+    await links.startStated(options)
+    await services.start()
   }
 
   async function close(now?: AbortSignal): Promise<void> {
@@ -217,7 +241,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     const letGo = holdProcess()
     if (now?.aborted === true) abort()
     now?.addEventListener('abort', abort, { once: true })
-    await Promise.all([...transports.map((transport) => transport.stop(deadline.signal)), links.stop(deadline.signal)])
+    await Promise.all([...transports.map((transport) => transport.stop(deadline.signal)), links.stop(deadline.signal), services.stop(deadline.signal)])
     await lonelyps?.unregister()
     // Last, because what came in until now has webhooks to go out.
     await lonelyps?.webhooks.stop(deadline.signal)
@@ -241,6 +265,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     options,
     get url() { return urlOf(port.server, address, options.tlsCert !== '') },
     get linkPort() { return links.ports[0] },
+    get servicePort() { return services.listens },
     get open() { return !isLocalAddress(address) && openToAll(options.rules) },
     async listen() {
       await running()
@@ -264,11 +289,17 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
       get database() { return gauges.registry() },
       connections: gauges.connections,
       links: links.views,
+      services: services.views,
+      outbound: services.outbound,
       webhooks: gauges.webhooks,
       totals: metrics.totals,
     },
     [Symbol.asyncDispose]: () => (closing ??= close(AbortSignal.abort())),
   }
+}
+
+function sumOf<T>(all: readonly T[], of: (one: T) => number): number {
+  return all.reduce((sum, one) => sum + of(one), 0)
 }
 
 function urlOf(server: HttpServer | TlsServer | undefined, address: ListenAddress, tls: boolean): string {

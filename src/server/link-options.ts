@@ -3,7 +3,6 @@ import { compilePattern } from '../core/pattern.ts'
 import type { TlsFiles } from '../zones/ports.ts'
 import { isLoopback } from '../http/address.ts'
 import { explain, parsedJson, type Faults } from './option-faults.ts'
-import { hint } from './nearest.ts'
 
 /** Which topics may be taken by whoever has a certificate of this name. */
 export interface Grant {
@@ -47,12 +46,13 @@ export interface LinkServerConfig {
   readonly matchAddress?: boolean
 }
 
-const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
-const pattern = v.pipe(v.string(), v.check((text) => problemOf(text) === undefined, (issue) => `is no pattern: ${problemOf(issue.input) ?? ''}`))
+export const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+export const pattern = v.pipe(v.string(), v.check((text) => problemOf(text) === undefined, (issue) => `is no pattern: ${problemOf(issue.input) ?? ''}`))
 const grants = v.array(v.strictObject({ certificate: pattern, topics: v.array(pattern) }))
-const files = { cacertfile: v.string(), certfile: v.string(), keyfile: v.string(), crlfile: v.optional(v.string()), servername: v.optional(v.string()) }
+export const files = { cacertfile: v.string(), certfile: v.string(), keyfile: v.string(), crlfile: v.optional(v.string()), servername: v.optional(v.string()) }
+export const host = v.pipe(v.string(), v.check((text) => /^[\w.:%-]+$/.test(text), 'must be a host name or an IP address'))
 const links = v.array(v.strictObject({
-  server: v.pipe(v.string(), v.check((text) => /^[\w.:%-]+$/.test(text), 'must be a host name or an IP address')),
+  server: host,
   port,
   topics: v.pipe(v.array(pattern), v.check((list) => list.length > 0, 'must name a topic')),
   tls: v.optional(v.strictObject(files)),
@@ -95,29 +95,6 @@ export function isThisMachine(host: string): boolean {
 /** Why clear text does not leave this machine. */
 export function tcpRefused(where: string, how: string): string {
   return `${where} is not this machine, and over tcp everyone on the way reads and changes what is sent: use tls, or say ${how} as well`
-}
-
-const SERVER_KEYS: Readonly<Record<string, string>> = {
-  port: 'linkPort', host: 'linkHost', transport: 'linkTransport', insecure: 'linkInsecure', grants: 'linkGrants', atoms: 'linkAtoms', matchAddress: 'linkMatchAddress',
-}
-const TLS_KEYS: Readonly<Record<string, string>> = { cacertfile: 'linkCacertfile', certfile: 'linkCertfile', keyfile: 'linkKeyfile', crlfile: 'linkCrlfile' }
-
-/** `linkServer` as the options that it stands for, and what is wrong with it. */
-export function spreadLinkServer(value: unknown): { stated: readonly { name: string; stated: unknown; as: string }[]; problems: readonly string[] } {
-  const stated: { name: string; stated: unknown; as: string }[] = []
-  const problems: string[] = []
-  const spread = (from: unknown, keys: Readonly<Record<string, string>>, path: string): void => {
-    if (typeof from !== 'object' || from === null || Array.isArray(from)) return void problems.push(`${path} must be an object`)
-    for (const [key, one] of Object.entries(from)) {
-      const name = Object.hasOwn(keys, key) ? keys[key] : undefined
-      if (name !== undefined) stated.push({ name, stated: one, as: `${path}.${key}` })
-      else if (key === 'tls' && keys === SERVER_KEYS) spread(one, TLS_KEYS, `${path}.tls`)
-      else problems.push(`${path}.${key} is no key of it${hint(key, [...Object.keys(keys), ...(keys === SERVER_KEYS ? ['tls'] : [])])}`)
-    }
-  }
-  spread(value, SERVER_KEYS, 'linkServer')
-  if (problems.length === 0 && !stated.some((one) => one.name === 'linkPort' && one.stated !== undefined)) problems.push('linkServer.port is missing')
-  return { stated, problems }
 }
 
 /** What is wrong with a glob. */

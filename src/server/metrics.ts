@@ -11,6 +11,10 @@ export const METRICS = {
   waystation_link_up: { type: 'gauge', label: 'link', help: 'whether all links to this place, by which the hub takes topics, are up: 1 or 0' },
   waystation_link_dropped_total: { type: 'counter', label: 'reason', help: 'messages that came by a link and were not published: they had come from this hub, were repeats, or were refused' },
   waystation_takers_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of links that were refused or ended for what they sent' },
+  waystation_calls_total: { type: 'counter', label: 'result', help: 'calls of services, by what became of them: ok, or a code of errors.md' },
+  waystation_calls: { type: 'gauge', label: 'state', help: 'calls of services that are with a worker (running) or wait for one (waiting)' },
+  waystation_workers: { type: 'gauge', label: 'service', help: 'workers of each service, daemons that the hub calls included' },
+  waystation_service_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of services that were refused or ended for what they sent' },
   waystation_registrations: { type: 'gauge', help: 'webhook registrations' },
   waystation_webhooks: { type: 'gauge', label: 'state', help: 'webhooks that are on their way (running) or wait for their turn (waiting)' },
   waystation_spool_bytes: { type: 'gauge', help: 'bytes of messages that lie on disk on their way' },
@@ -23,7 +27,7 @@ export const METRICS = {
   waystation_slow_consumers_total: { type: 'counter', label: 'transport', help: 'connections that were let go because they did not keep up' },
   waystation_gaps_total: { type: 'counter', label: 'transport', help: 'times that a receiver was told that messages are lost' },
   waystation_connections_refused_total: { type: 'counter', label: 'reason', help: 'connections that were refused by a limit' },
-} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state' | 'result' | 'link'; help: string }>
+} as const satisfies Record<string, { type: 'gauge' | 'counter' | 'histogram'; label?: 'transport' | 'reason' | 'state' | 'result' | 'link' | 'service'; help: string }>
 
 export type MetricName = keyof typeof METRICS
 
@@ -36,6 +40,9 @@ export interface HubMetrics {
   keyChecked(result: string): void
   linkDropped(reason: string): void
   takerRefused(reason: string): void
+  /** @param result `ok`, or the code of an error */
+  called(result: string): void
+  serviceRefused(reason: string): void
   /** Messages that came in, and that were written, over all transports. */
   totals(): { in: number; out: number }
   /** The whole page, in Prometheus' text form. */
@@ -54,6 +61,9 @@ export interface Gauges {
   registry(): boolean | undefined
   /** Whether each link that topics are taken by is up, by its name. */
   links(): Record<string, boolean>
+  calls(): { running: number; waiting: number }
+  /** By service. */
+  workers(): Record<string, number>
 }
 
 /**
@@ -93,6 +103,8 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
       return isUp === undefined ? {} : { '': isUp ? 1 : 0 }
     },
     waystation_link_up: () => Object.fromEntries(Object.entries(gauges.links()).map(([name, isUp]) => [name, isUp ? 1 : 0])),
+    waystation_calls: () => ({ ...gauges.calls() }),
+    waystation_workers: () => gauges.workers(),
     waystation_registrations: () => ({ '': gauges.webhooks().registrations }),
     waystation_webhooks: () => ({ running: gauges.webhooks().running, waiting: gauges.webhooks().waiting }),
     waystation_spool_bytes: () => ({ '': gauges.spoolBytes() }),
@@ -135,6 +147,8 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
     refused: (reason) => add('waystation_connections_refused_total', reason, 1),
     linkDropped: (reason) => add('waystation_link_dropped_total', reason, 1),
     takerRefused: (reason) => add('waystation_takers_refused_total', reason, 1),
+    called: (result) => add('waystation_calls_total', result, 1),
+    serviceRefused: (reason) => add('waystation_service_refused_total', reason, 1),
     keyChecked: (result) => add('waystation_key_checks_total', result, 1),
     totals: () => ({ in: total('waystation_messages_published_total'), out: total('waystation_deliveries_total') }),
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),

@@ -37,7 +37,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     const missing = options.tlsCert === '' ? 'tlsCert' : 'tlsKey'
     problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)
   }
-  problems.push(...judgeLinks(options, at))
+  problems.push(...judgeDaemon(options, 'link', at), ...judgeDaemon(options, 'service', at))
   if (options.pongDeadline <= options.pingInterval) {
     // Whichever of the two somebody stated is the one to mend.
     problems.push(from.pongDeadline === 'default'
@@ -47,21 +47,25 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
   return problems
 }
 
-/** The daemon of links: its three files, or clear text on this machine. */
-function judgeLinks(options: Options, at: (name: OptionName) => string): string[] {
-  const files = (['linkCacertfile', 'linkCertfile', 'linkKeyfile', 'linkCrlfile'] as const).filter((name) => options[name] !== '')
-  if (options.linkPort === '') {
-    const idle = files[0] ?? (options.linkGrants.length > 0 ? 'linkGrants' : undefined)
-    return idle === undefined ? [] : [`${at(idle)} is stated, but no port: state linkPort as well (--link-port)`]
+/** A daemon for other zones: its three files, or clear text on this machine. */
+function judgeDaemon(options: Options, which: 'link' | 'service', at: (name: OptionName) => string): string[] {
+  const own = <K extends string>(name: K): `${typeof which}${K}` => `${which}${name}`
+  const files = ([own('Cacertfile'), own('Certfile'), own('Keyfile'), own('Crlfile')] as const).filter((name) => options[name] !== '')
+  const granted = which === 'link' ? (['linkGrants'] as const).filter((name) => options[name].length > 0) : []
+  const port = own('Port')
+  if (options[port] === '') {
+    const idle = files[0] ?? granted[0]
+    return idle === undefined ? [] : [`${at(idle)} is stated, but no port: state ${port} as well (--${flagName(port)})`]
   }
-  if (options.linkTransport === 'tcp') {
+  if (options[own('Transport')] === 'tcp') {
     const stated = files[0]
-    if (stated !== undefined) return [`${at(stated)} is stated, but linkTransport is tcp, which has no certificates`]
-    if (options.linkGrants.length > 0) return [`${at('linkGrants')} are stated, but linkTransport is tcp, which has no certificates`]
-    return options.linkInsecure || options.linkHost === '' || isThisMachine(options.linkHost) ? [] : [tcpRefused(at('linkHost'), 'linkInsecure (--link-insecure)')]
+    if (stated !== undefined) return [`${at(stated)} is stated, but ${own('Transport')} is tcp, which has no certificates`]
+    if (granted[0] !== undefined) return [`${at(granted[0])} are stated, but ${own('Transport')} is tcp, which has no certificates`]
+    const host = own('Host')
+    return options[own('Insecure')] || options[host] === '' || isThisMachine(options[host]) ? [] : [tcpRefused(at(host), `${own('Insecure')} (--${flagName(own('Insecure'))})`)]
   }
-  const missing = (['linkCacertfile', 'linkCertfile', 'linkKeyfile'] as const).filter((name) => options[name] === '')
-  return missing.map((name) => `${at('linkPort')} needs ${name} (--${flagName(name)}; linkServer.tls.${name.slice('link'.length).toLowerCase()}): "waystation certs" makes it`)
+  const missing = ([own('Cacertfile'), own('Certfile'), own('Keyfile')] as const).filter((name) => options[name] === '')
+  return missing.map((name) => `${at(port)} needs ${name} (--${flagName(name)}; ${which}Server.tls.${name.slice(which.length).toLowerCase()}): "waystation certs" makes it`)
 }
 
 function written(name: OptionName, source: string): string {

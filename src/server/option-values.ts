@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { compilePattern } from '../core/pattern.ts'
 import type { Rule } from '../core/rules.ts'
 import { readGrants, readLinks } from './link-options.ts'
+import { readServiceRules, readServices } from './service-options.ts'
 import { explain, fault, parsedJson, type Faults } from './option-faults.ts'
 import type { Option } from './options.ts'
 
@@ -25,6 +26,8 @@ export function readValue(option: Option, value: unknown): { value: unknown } | 
     case 'rules': return readRules(value)
     case 'grants': return readGrants(value)
     case 'links': return readLinks(value)
+    case 'serviceRules': return readServiceRules(value)
+    case 'services': return readServices(value)
     case 'port': return readPort(value)
     default: return option.kind satisfies never
   }

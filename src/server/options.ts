@@ -1,6 +1,7 @@
 import { LIMITS, type LimitName } from '../core/limits.ts'
 import type { Rule } from '../core/rules.ts'
 import type { Grant, LinkOptions, LinkServerConfig } from './link-options.ts'
+import type { ServiceConfig, ServiceRule, ServiceServerConfig } from './service-options.ts'
 
 /**
  * Every option, however it is stated: a key of the configuration file, `WAYSTATION_…` in the environment, or a flag. The
@@ -45,6 +46,20 @@ const GENERAL = {
   linkTransport: { kind: 'choice', default: 'tls', choices: ['tls', 'tcp'], value: 'TRANSPORT', help: 'tcp: without encryption and without certificates, for development; anyone who reaches the port takes part' },
   linkInsecure: { kind: 'switch', default: false, value: 'on|off', help: 'with --link-transport tcp: not on this machine only' },
   links: { kind: 'links', default: [] as readonly LinkOptions[], value: 'JSON', help: 'topics that are taken from other zones, and from where; usually stated in the configuration file' },
+  servicePort: { kind: 'port', default: '', value: 'PORT', help: 'where callers and workers of services connect: Erps over mutual TLS; 0 is any free port; none: there is no such daemon' },
+  serviceHost: { kind: 'text', default: '', value: 'HOST', help: 'the address that it listens on; none: every interface, or with --service-transport tcp this machine only' },
+  serviceCacertfile: { kind: 'text', default: '', value: 'FILE', help: 'the CA, in PEM, that certificates of callers and workers must come from; "waystation certs" makes one' },
+  serviceCertfile: { kind: 'text', default: '', value: 'FILE', help: 'the certificate of the daemon, in PEM; it must have the IP address that Elixir nodes connect to' },
+  serviceKeyfile: { kind: 'text', default: '', value: 'FILE', help: 'its key, in PEM; all these files are read again when they change' },
+  serviceCrlfile: { kind: 'text', default: '', value: 'FILE', help: 'certificates of that CA that are let in no more, in PEM' },
+  serviceRules: { kind: 'serviceRules', default: [] as readonly ServiceRule[], value: 'JSON', help: 'who may call which service, and who may work for it; usually stated in the configuration file; none: every certificate of the CA, over HTTP this machine' },
+  serviceAtoms: { kind: 'texts', default: [] as readonly string[], value: 'ATOM', help: 'an atom that services know, besides the usual ones; others from JSON are sent as text, because an unknown atom ends the connection of an Elixir node; repeatable' },
+  serviceMatchAddress: { kind: 'switch', default: false, value: 'on|off', help: 'the certificate of a caller or worker must name the IP address that it comes from' },
+  serviceTransport: { kind: 'choice', default: 'tls', choices: ['tls', 'tcp'], value: 'TRANSPORT', help: 'tcp: without encryption and without certificates, for development; anyone who reaches the port takes part' },
+  serviceInsecure: { kind: 'switch', default: false, value: 'on|off', help: 'with --service-transport tcp: not on this machine only' },
+  serviceKeys: { kind: 'text', default: '', value: 'FILE', help: 'keys, as JSON { "id": "secret" }, the first of which signs: callers and workers sign every packet with one of them; originals cannot' },
+  services: { kind: 'services', default: [] as readonly ServiceConfig[], value: 'JSON', help: 'how workers of a service are chosen, and daemons of Erps that are called for it; usually stated in the configuration file' },
+  calls: { kind: 'switch', default: true, value: 'on|off', help: 'services over HTTP and WebSocket: /_/call and /_/cast' },
   operations: { kind: 'switch', default: true, value: 'on|off', help: '/_/healthz, /_/readyz and /_/metrics' },
 } as const satisfies Record<string, Option>
 
@@ -64,7 +79,7 @@ const BOUNDS = Object.fromEntries(
 export const OPTIONS: typeof GENERAL & LimitOptions = { ...GENERAL, ...BOUNDS }
 
 export interface Option {
-  readonly kind: 'text' | 'secret' | 'database' | 'texts' | 'switch' | 'choice' | 'rules' | 'grants' | 'links' | 'port' | 'bytes' | 'time' | 'count'
+  readonly kind: 'text' | 'secret' | 'database' | 'texts' | 'switch' | 'choice' | 'rules' | 'grants' | 'links' | 'serviceRules' | 'services' | 'port' | 'bytes' | 'time' | 'count'
   readonly default: unknown
   readonly choices?: readonly string[]
   readonly min?: number
@@ -86,6 +101,8 @@ interface ByKind {
   rules: readonly Rule[]
   grants: readonly Grant[]
   links: readonly LinkOptions[]
+  serviceRules: readonly ServiceRule[]
+  services: readonly ServiceConfig[]
   /** Empty when there is none. */
   port: number | ''
   bytes: number
@@ -113,6 +130,8 @@ type Written<K extends OptionName> = (typeof OPTIONS)[K]['kind'] extends 'rules'
 export type Config = { readonly [K in OptionName]?: Written<K> } & {
   /** The options that begin with `link`, put together. */
   readonly linkServer?: LinkServerConfig
+  /** The options that begin with `service`, put together. */
+  readonly serviceServer?: ServiceServerConfig
 }
 
 /** Gives the configuration back as it is; its use is that an editor knows the keys. */

@@ -60,8 +60,9 @@ export interface Connection {
    * Sends a packet with version and identifier of this end (or `identifier`, up to 36 bytes, where stated). `parts` are the
    * payload's, the 131 among them, and are not changed. An extension is sent to Waystations only, and left out for all others.
    * With a brake (see `Brake`), a call goes out when those before it are answered; `answered` tells that this one is.
+   * `keepalive` is the long form, which carries `drain` and `cancel`; it is sent to Waystations only.
    */
-  send(type: 'error' | 'reply' | 'push' | 'call' | 'cast', parts: readonly Buffer[], more?: { readonly extension?: Extension; readonly identifier?: Buffer }): Sent
+  send(type: 'error' | 'reply' | 'push' | 'call' | 'cast' | 'keepalive', parts: readonly Buffer[], more?: { readonly extension?: Extension; readonly identifier?: Buffer }): Sent
   /** Where one call at a time may be under way: the one that was sent last is answered, or nobody waits for it any more. */
   answered(): void
   keepalive(): void
@@ -75,8 +76,14 @@ export interface Connection {
 }
 
 export interface ConnectionEvents {
-  /** A whole packet whose header, term and signature are good as far as a connection can tell; never the short keepalive of an original. */
+  /**
+   * A whole packet whose header, term and signature are good as far as a connection can tell, and whose type may come from this
+   * peer; never a keepalive without an extension, never `hello` or `welcome`. Its `payload` is the term alone, uncompressed, its
+   * 131 first.
+   */
   packet(packet: Packet, extension: Extension | undefined): void
+  /** Something from an original server was left out, because nobody can use it (section 15): the connection goes on. */
+  dropped?(detail: string): void
   /** The other end is a Waystation. Once. `work`: it is a worker, and offers this. */
   shown?(work: Work | undefined): void
   /** Something has come, keepalives included. */

@@ -19,6 +19,12 @@ export interface DialParts {
         readonly credentials: Credentials
         /** The DNS name that the certificate must have, where it is not what is connected to. */
         readonly servername?: string
+        /**
+         * What makes the daemon the right one where no name is stated. `asked`, as for links, where it is not said either: what is
+         * connected to stands in its certificate. `asked or peer`, as for services: or else the IP address that has answered does,
+         * which is all that an original looks for (`erps.md`, 10.3).
+         */
+        readonly identity?: 'asked' | 'asked or peer'
       }
 }
 
@@ -28,7 +34,8 @@ const PROBE_AFTER = 30_000
 /**
  * Connects to a daemon, and over TLS shakes hands at once (`pony-express.md`, section 9): with the own certificate, and
  * against the given CA alone. An IP address must stand in the daemon's certificate as one, and goes with no server name; a
- * name must stand in it as a DNS name. The files are those of the moment. A connection whose peer is revoked later is ended.
+ * name must stand in it as a DNS name; see `identity` for services. The files are those of the moment. A connection whose
+ * peer is revoked later is ended.
  *
  * It rejects with a `ZoneDialError` that says what an operator can do about it.
  */
@@ -80,15 +87,20 @@ export function createDial(parts: DialParts): Dial {
   })
 }
 
-function shakeHands(socket: Socket, server: string, { credentials, servername }: DialParts['security'] & { kind: 'tls' }): TLSSocket {
+function shakeHands(socket: Socket, server: string, { credentials, servername, identity = 'asked' }: DialParts['security'] & { kind: 'tls' }): TLSSocket {
   const name = (servername ?? server).replace(/\.$/, '')
+  const peer = servername === undefined && identity === 'asked or peer' ? bareAddress(socket.remoteAddress ?? '') : ''
   return connectTls({
     ...credentials.context,
     socket,
     rejectUnauthorized: true,
     // No address is a server name (RFC 6066).
     ...(isIP(name) === 0 && { servername: name }),
-    checkServerIdentity: (_host: string, { raw }: PeerCertificate) => identityFault(new X509Certificate(raw), name, servername === undefined ? 'address' : 'name'),
+    checkServerIdentity(_host: string, { raw }: PeerCertificate) {
+      const certificate = new X509Certificate(raw)
+      const fault = identityFault(certificate, name, servername === undefined ? 'address' : 'name')
+      return fault !== undefined && isIP(peer) !== 0 && certificate.checkIP(peer) !== undefined ? undefined : fault
+    },
   })
 }
 

@@ -6,7 +6,7 @@ import type { Snapshot } from '../../src/server/control-messages.ts'
 
 const SNAPSHOT: Snapshot = {
   type: 'snapshot', pid: 42, pidSpace: null, version: '1.2.3', since: '2026-01-01T00:00:00.000Z', time: '2026-01-01T02:03:04.000Z', address: 'http://127.0.0.1:8081', stopping: false, drainTime: 5_000,
-  connections: { pinghub: 3, sse: 2 }, links: [], database: 'available', rates: { in: 12, out: 36.5 }, webhooks: { registrations: 7, running: 1, waiting: 0 },
+  connections: { pinghub: 3, sse: 2 }, links: [], services: [], database: 'available', rates: { in: 12, out: 36.5 }, webhooks: { registrations: 7, running: 1, waiting: 0 },
   topics: [{ topic: 'news/eu', rate: 11.5, subscribers: 3 }, { topic: 'a\x1b[31mb', rate: 0.5, subscribers: 0 }],
   log: ['{"level":30,"time":"2026-01-01T02:03:03.000Z","url":"http://x","msg":"the hub listens"}', '{"level":40,"time":"2026-01-01T02:03:04.000Z","topic":"\\u001b]0;x\\u0007","msg":"a slow consumer was let go"}', 'no JSON \x1b[2J'],
 }

@@ -25,7 +25,7 @@ test('a hub is started in the background, is found, leaves a second start outsid
   assert.match(status.out, new RegExp(`^running, pid ${pid}, since 20.*\n +address: +${url}\n +version: +\\d.*\n +connections: +0 .*\n +database: +(none|available)\n$`))
   const { since, version, database, connectionsByTransport, ...rest } = JSON.parse((await service.run('status', '--json')).out)
   assert.ok(Math.abs(Date.parse(since) - Date.now()) < 60_000 && /^\d+\./.test(version))
-  assert.deepEqual(rest, { running: true, answering: true, pid, address: url, stopping: false, drainTime: 5_000, connections: 0, links: [] })
+  assert.deepEqual(rest, { running: true, answering: true, pid, address: url, stopping: false, drainTime: 5_000, connections: 0, links: [], services: [] })
   assert.deepEqual([connectionsByTransport.pinghub, database !== 'unavailable'], [0, true])
 
   assert.deepEqual(await service.run('stop'), { code: 0, out: `stopped, pid ${pid}\n`, err: '' })

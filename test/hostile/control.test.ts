@@ -20,7 +20,7 @@ async function controlled(t: TestContext): Promise<{ folder: string; control: Co
   const vitals: Vitals = {
     hub: { joinAll: () => (watched++, () => void watched--), audience: () => 0 },
     stopping: false, database: undefined,
-    connections: () => ({}), links: () => [], webhooks: () => ({ registrations: 0, running: 0, waiting: 0 }), totals: () => ({ in: 0, out: 0 }),
+    connections: () => ({}), links: () => [], services: () => [], outbound: () => [], webhooks: () => ({ registrations: 0, running: 0, waiting: 0 }), totals: () => ({ in: 0, out: 0 }),
   }
   const lines = Array.from({ length: CONTROL_BOUNDS.lines }, () => 'x'.repeat(2_000))
   const control = createControl({ vitals, clock, pid: 1, pidSpace: null, version: '0', drainTime: 0, address: () => undefined, lines: () => lines })

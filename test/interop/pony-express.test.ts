@@ -11,7 +11,8 @@ import { linkCertificates } from '../support/link-certificates.ts'
 import { needs } from '../support/parts.ts'
 import { startRelay } from '../support/relay.ts'
 import { startServer } from '../support/server.ts'
-import { binary, ERLANG_WITH_SSL, startErlang, type Erlang, type Heard } from './erlang-peer.ts'
+import { binary, ERLANG_WITH_SSL, text } from './erlang-node.ts'
+import { startErlang, type Erlang, type Heard } from './erlang-peer.ts'
 
 /*
  * A real Erlang node at the other end of the wire: its runtime's TLS, its coder of terms, and its refusal of atoms that it
@@ -30,8 +31,6 @@ interface World {
 
 /** Limits that make our client see within a moment what it would see within seconds. */
 const QUICK = { linkAnswerTimeout: 150, linkKeepalive: 50, linkRetry: 20, maxLinkRetry: 100 }
-
-const text = (name: string): string => `"${name.replaceAll('"', '\\"')}"`
 
 /** The transport of the node, as a member of the options there. */
 function security(way: Way, files: TlsFiles): string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetrics, METRICS, type Gauges } from '../../src/server/metrics.ts'
 
-const gauges: Gauges = { connections: () => ({ pinghub: 3, sse: 1 }), topics: () => 5, patterns: () => 2, webhooks: () => ({ registrations: 4, running: 2, waiting: 1 }), registry: () => undefined, links: () => ({}), spoolBytes: () => 77, logBytes: () => 1_234 }
+const gauges: Gauges = { connections: () => ({ pinghub: 3, sse: 1 }), topics: () => 5, patterns: () => 2, webhooks: () => ({ registrations: 4, running: 2, waiting: 1 }), registry: () => undefined, links: () => ({}), calls: () => ({ running: 0, waiting: 0 }), workers: () => ({}), spoolBytes: () => 77, logBytes: () => 1_234 }
 
 /** The samples of a page by name and labels. */
 async function samples(metrics: ReturnType<typeof createMetrics>): Promise<Map<string, number>> {

@@ -133,6 +133,41 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
   })
 }
 
+/** 127.0.0.1 and localhost are asked for, and 127.0.0.1 answers (`erps.md`, 10.3). */
+const serviceRows: { name: string; server: string; servername?: string; cert: Partial<Leaf>; sni: string | false; fails?: RegExp }[] = [
+  { name: 'an address, and a name beside it', server: '127.0.0.1', cert: { ips: ['127.0.0.1'], dns: ['localhost'] }, sni: false },
+  { name: 'a name, and the address beside it', server: 'localhost', cert: { ips: ['127.0.0.1'], dns: ['localhost'] }, sni: 'localhost' },
+  { name: 'a name, and only the address that answers', server: 'localhost', cert: { ips: ['127.0.0.1'] }, sni: 'localhost' },
+  { name: 'a name, and only itself', server: 'localhost', cert: { dns: ['localhost'] }, sni: 'localhost' },
+  { name: 'a name, and the address that answers as a DNS name', server: 'localhost', cert: { dns: ['127.0.0.1'] }, sni: 'localhost', fails: /has not the DNS name localhost/ },
+  { name: 'an address as a DNS name', server: '127.0.0.1', cert: { dns: ['127.0.0.1'] }, sni: false, fails: /has not the IP address/ },
+  { name: 'the same where it is stated', server: '127.0.0.1', servername: '127.0.0.1', cert: { dns: ['127.0.0.1'] }, sni: false },
+  { name: 'an address, and only a name', server: '127.0.0.1', cert: { dns: ['localhost'] }, sni: false, fails: /has not the IP address/ },
+  { name: 'the same where the name is stated', server: '127.0.0.1', servername: 'localhost', cert: { dns: ['localhost'] }, sni: 'localhost' },
+  { name: 'another address', server: 'localhost', cert: { ips: ['1.1.1.1'] }, sni: 'localhost', fails: /has not the DNS name localhost/ },
+  { name: 'only a common name', server: '127.0.0.1', cert: { name: '127.0.0.1' }, sni: false, fails: /no name at all/ },
+  { name: 'a stated name, and only the address that answers', server: 'localhost', servername: 'hub.test', cert: { ips: ['127.0.0.1'], dns: ['localhost'] }, sni: 'hub.test', fails: /has not the DNS name hub\.test/ },
+]
+
+for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`whom a client of services trusts, over ${maxVersion}: who stands in the certificate by what was asked for, or by the address that answers`, async (t) => {
+    for (const { name, server, servername, cert, sni, fails } of serviceRows) {
+      const asked: string[] = []
+      const { port } = await daemonWith(t, await leaf(cert), {
+        maxVersion,
+        SNICallback(named, done) {
+          asked.push(named)
+          done(null)
+        },
+      })
+      const made = dialled(t, { server, port, security: { kind: 'tls', credentials: credentials().current, identity: 'asked or peer', ...(servername !== undefined && { servername }) } })
+      if (fails === undefined) await assert.doesNotReject(made, name)
+      else await assert.rejects(made, (error: ZoneDialError) => error.kind === 'tls' && fails.test(error.detail), name)
+      assert.deepEqual(asked, sni === false ? [] : [sni], name)
+    }
+  })
+}
+
 test('only the given CA counts, and nothing older than TLS 1.2', async (t) => {
   const other = await makeAuthority({ name: 'Test CA', serial: serial(), span: span() })
   const foreign = await daemonWith(t, await leaf({ ips: ['127.0.0.1'] }, other))

@@ -67,7 +67,7 @@ export type Extension =
   | { readonly kind: 'terms'; readonly deadline: number }
   /** A worker takes no more calls and casts; what it has it still answers. */
   | { readonly kind: 'drain' }
-  /** Nobody waits any more for the answer to the call of the same packet's ref. */
+  /** Nobody waits any more for the answer to a call. Behind the term `{ref, []}` of a long-form keepalive. */
   | { readonly kind: 'cancel' }
 
 /** What a worker offers to a hub. */

@@ -1,0 +1,87 @@
+import type { Limits } from '../core/limits.ts'
+import type { Clock, Random } from '../core/ports.ts'
+import { createCaller } from '../services/caller.ts'
+import { createServiceClient, type ClientState, type ServiceClient } from '../services/client.ts'
+import type { Member } from '../services/pool.ts'
+import type { Pools } from '../services/pools.ts'
+import type { SigningKey } from '../services/ports.ts'
+import type { Logger } from './log.ts'
+import { openDialing, placeName, senderOf, type Dialing } from './service-dialing.ts'
+import type { ServiceAddress, ServiceConfig } from './service-options.ts'
+
+/** A daemon of Erps that the hub calls, as metrics and status see it. */
+export interface OutboundView {
+  readonly service: string
+  /** `host:port`. */
+  readonly name: string
+  readonly current: ClientState
+}
+
+/** The hub's own connections to daemons: each is a worker of its service while it is up. */
+export interface ServiceLinks {
+  readonly views: readonly OutboundView[]
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+/** Calls of one daemon at once, where its service does not say. */
+const SLOTS = 64
+/** ms between two packets to an original (`erps.md`, 5.2). */
+const SAFE_GAP = 20
+/** ms between two keepalives to an original. */
+const KEEPALIVE = 60_000
+
+/** @throws {WaystationError} `config_invalid` for files that cannot be used; nothing is open then */
+export async function openServiceLinks(parts: { services: readonly ServiceConfig[]; pools: Pools; clock: Clock; random: Random; limits: Limits; signing: readonly SigningKey[] | undefined; logger: Logger }): Promise<ServiceLinks> {
+  const { services, signing, limits, logger } = parts
+  const opened: { readonly tools: Dialing; readonly config: ServiceConfig }[] = []
+  try {
+    for (const config of services.filter(({ servers = [] }) => servers.length > 0)) {
+      const { name, tls, transport = 'tls' } = config
+      if (transport === 'tcp') logger.warn({ service: name }, 'a service is called over plain TCP: without encryption')
+      const keys = transport === 'tcp' && signing !== undefined ? { signing: { keys: signing } } : {}
+      opened.push({ config, tools: await openDialing({ transport, limits, logger, ...(tls !== undefined && { tls }), ...keys }, `the client of the service ${name}`) })
+    }
+  } catch (error) {
+    for (const { tools } of opened) tools.stop()
+    throw error
+  }
+  const links = opened.flatMap(({ config, tools }) => (config.servers ?? []).map((place) => ({ service: config.name, name: placeName(place), client: linkOf(place, config, tools, parts) })))
+  for (const { client } of links) client.connect()
+  return {
+    get views() { return links.map(({ service, name, client }) => ({ service, name, current: client.state })) },
+    async stop(deadline) {
+      await Promise.all(links.map(({ client }) => client.close(deadline)))
+      for (const { tools } of opened) tools.stop()
+    },
+  }
+}
+
+function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { pools, clock, random, limits, logger }: { pools: Pools; clock: Clock; random: Random; limits: Limits; logger: Logger }): ServiceClient {
+  const { name, slots = SLOTS, packetGap = SAFE_GAP, transport = 'tls' } = config
+  const about = { service: name, server: placeName(place) }
+  const sender = senderOf(config)
+  let member: Member | undefined
+
+  function changed(state: ClientState): void {
+    if (state.state === 'up') {
+      logger.info({ ...about, peer: state.peer }, 'a service is up')
+      // It may be up for what it was taken for first, and then turn out to be a Waystation.
+      member ??= pools.join(name, { id: about.server, slots, callee: client })
+      return
+    }
+    if (state.state === 'down') logger.warn({ ...about, why: state.why }, 'a service is down')
+    member?.gone()
+    member = undefined
+  }
+
+  const client: ServiceClient = createServiceClient({
+    clock, random, limits, changed,
+    dial: tools.dial(place),
+    open: (dialled, events) => tools.open(dialled, events, { sender, opaque: 'refused', brake: { gap: packetGap, calls: transport === 'tcp' ? 'one' : 'many' } }),
+    // What such a daemon pushes is for nobody: a service answers.
+    caller: (connection) => createCaller(connection, { clock, limits }),
+    keepalive: KEEPALIVE,
+    reconnect: limits.maxServiceRetry,
+  })
+  return client
+}

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { playServices } from './worlds.ts'
+
+const WORLDS = 10_000
+/** Worlds that are played side by side: they wait for the same turns of the event loop. */
+const TOGETHER = 250
+
+test(`in ${WORLDS} worlds no answer goes to another call, every call ends once and in time, and originals are spared`, async () => {
+  const seen = { answer: 0, failed: 0, lost: 0, unsent: 0, deadline: 0 }
+  for (let from = 1; from <= WORLDS; from += TOGETHER) {
+    const seeds = Array.from({ length: TOGETHER }, (_, at) => from + at)
+    const played = await Promise.all(seeds.map(playServices))
+    for (const [at, { breach, outcomes }] of played.entries()) {
+      assert.equal(breach, undefined, `seed ${seeds[at]}`)
+      for (const [kind, count] of Object.entries(outcomes)) seen[kind as keyof typeof seen] += count
+    }
+  }
+  for (const [kind, count] of Object.entries(seen)) assert.ok(count > WORLDS / 20, `only ${count} calls of ${WORLDS} worlds ended by ${kind}`)
+})
