@@ -1,4 +1,5 @@
 import { loadBytes } from './load/bytes.ts'
+import { loadCalls } from './load/calls.ts'
 import { loadFanOut } from './load/fan-out.ts'
 import { loadHanging } from './load/hanging.ts'
 import { loadHuge } from './load/huge.ts'
@@ -38,6 +39,7 @@ function run(port: number, task: Task): Promise<void> {
     case 'bytes': return loadBytes(port, task, report)
     case 'publishers': return loadPublishers(port, task, report)
     case 'links': return loadLinks(port, task, report)
+    case 'calls': return loadCalls(port, task, report)
     case 'key-checks': return loadKeyChecks(task, report)
     default: return task satisfies never
   }

@@ -9,6 +9,8 @@ import { benchLinks } from './links.ts'
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
 import { ROWS } from './rows.ts'
+import { parseServiceOptions } from './service-options.ts'
+import { benchServices } from './services.ts'
 import { parseSocketOptions } from './socket-options.ts'
 import { benchSockets } from './sockets.ts'
 import { median, medians, ratios, renderTable, type RowFigures } from './table.ts'
@@ -42,6 +44,7 @@ function startableOf(name: string | undefined, others: readonly string[]): Retur
     case 'sockets': return startable(parseSocketOptions(others), (options) => withPinning((pinned, notes) => benchSockets(options, pinned, notes, RESULTS)))
     case 'keys': return startable(parseKeyOptions(others), (options) => withPinning((pinned, notes) => benchKeys(options, pinned, notes, RESULTS)))
     case 'links': return startable(parseLinkOptions(others), (options) => withPinning((pinned, notes) => benchLinks(options, pinned, notes, RESULTS)))
+    case 'services': return startable(parseServiceOptions(others), (options) => withPinning((pinned, notes) => benchServices(options, pinned, notes, RESULTS)))
     default: return startable(parseOptions(args), bench)
   }
 }

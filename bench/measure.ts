@@ -39,11 +39,11 @@ export interface Observed {
 }
 
 /** Loads a server that is there, and looks at it when the counting begins and when it ends. */
-export async function observe(server: MeasuredServer, task: Task, pinning: Pinning | undefined): Promise<Observed> {
+export async function observe(server: Pick<MeasuredServer, 'port' | 'usage'>, task: Task, pinning: Pinning | undefined, loadFlags: readonly string[] = []): Promise<Observed> {
   const looks: Look[] = []
   const seen = await runLoad(server.port, task, pinning?.load, async () => {
     looks.push({ ...(await server.usage()), busy: busySeconds() })
-  })
+  }, loadFlags)
   const [before, after] = looks as [Look, Look]
   const used = after.cpu - before.cpu
   const loads = {

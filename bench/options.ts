@@ -40,5 +40,5 @@ export function parseOptions(args: readonly string[]): BenchOptions | { help: st
 function helpText(): string {
   const rows = Object.entries(ROWS).map(([name, row]) => `  ${name.padEnd(12)}${row.help}\n`)
   return 'Measures Waystation beside a plain broadcast loop over the ws library, in turns, each in a process of its own.\n\n' +
-    `Usage: npm run bench -- [options]\n       npm run bench -- webhooks [options], see npm run bench -- webhooks --help\n       npm run bench -- sockets [options], see npm run bench -- sockets --help\n       npm run bench -- keys [options], see npm run bench -- keys --help\n\n${describeFlags(FLAGS)}\nRows:\n${rows.join('')}`
+    `Usage: npm run bench -- [options]\n       npm run bench -- webhooks [options], see npm run bench -- webhooks --help\n       npm run bench -- sockets [options], see npm run bench -- sockets --help\n       npm run bench -- keys [options], see npm run bench -- keys --help\n       npm run bench -- links [options], see npm run bench -- links --help\n       npm run bench -- services [options], see npm run bench -- services --help\n\n${describeFlags(FLAGS)}\nRows:\n${rows.join('')}`
 }

@@ -49,6 +49,8 @@ async function end(child: ChildProcess): Promise<void> {
 
 export interface MeasuredServer extends AsyncDisposable {
   readonly port: number
+  /** Where callers and workers of services connect; 0 where there is no such port. */
+  readonly services: number
   usage(): Promise<Usage>
   /** Bodies that the server has open on disk though they have no name any more; nothing where the system does not tell. */
   openBodies(): number
@@ -65,6 +67,7 @@ export async function startServer(file: string, core: number | undefined, nodeFl
   const heard = await hear<FromServer>(child, 'server')
   return {
     port: 'ready' in heard ? heard.ready : 0,
+    services: 'ready' in heard ? heard.services ?? 0 : 0,
     async usage() {
       const seen = fromProc(`${proc}/${child.pid}`)
       if (seen !== undefined) return seen
@@ -113,8 +116,8 @@ function fromProc(folder: string): Usage | undefined {
  * @param look called when the counting begins and when it ends
  * @throws {Error} when anything went wrong: the figures would be worth nothing
  */
-export async function runLoad(port: number, task: Task, core: number | undefined, look: (phase: 'begin' | 'end') => Promise<void>): Promise<Seen> {
-  const child = start('load.ts', core)
+export async function runLoad(port: number, task: Task, core: number | undefined, look: (phase: 'begin' | 'end') => Promise<void>, nodeFlags: readonly string[] = []): Promise<Seen> {
+  const child = start('load.ts', core, nodeFlags)
   try {
     child.send({ port, task })
     let seen: Seen | undefined

@@ -28,10 +28,14 @@ export interface Sheet<S extends string> {
   readonly about: string
   readonly columns: Columns<S>
   readonly titles: Readonly<Record<S, string>>
+  /** Every other round goes backwards, so that what drifts falls on all rows. */
+  readonly order?: 'alternating'
+  /** What is found by comparing rows, one figure for each row and name. */
+  readonly compared?: (rows: readonly Measured[]) => readonly Found[]
 }
 
+export type Measured = Named & { readonly rounds: Found[] }
 type Named = Pick<Row<string, never>, 'scenario' | 'of'>
-type Measured = Named & { readonly rounds: Found[] }
 
 /** Measures all rows, round by round, prints tables as Markdown, and writes all figures to a file. What failed is told in the notes. */
 export async function benchScenarios<S extends string, O extends ScenarioOptions<S>>(
@@ -40,7 +44,7 @@ export async function benchScenarios<S extends string, O extends ScenarioOptions
   const { options } = place
   const rows = (options.rows === 'ends' ? endsOf(all) : all).map((row) => ({ ...row, rounds: [] as Found[] }))
   for (let round = 1; round <= options.rounds; round++) {
-    for (const row of rows) {
+    for (const row of sheet.order === 'alternating' && round % 2 === 0 ? rows.toReversed() : rows) {
       process.stderr.write(`round ${round} of ${options.rounds}: ${nameOf(row)}\n`)
       try {
         row.rounds.push(await row.measure(place))
@@ -50,6 +54,10 @@ export async function benchScenarios<S extends string, O extends ScenarioOptions
         process.exitCode = 1
       }
     }
+  }
+  for (const [i, found] of (sheet.compared?.(rows) ?? []).entries()) {
+    const row = rows[i] as Measured
+    row.rounds.splice(0, Infinity, ...row.rounds.map((one) => ({ ...one, ...found })))
   }
   notes.push(...doubts(rows))
   print(sheet, rows, options, notes)
@@ -76,7 +84,7 @@ function doubts(rows: readonly Measured[]): string[] {
 }
 
 /** The median over the rounds; NaN for what is not measured. */
-function at(rounds: readonly Found[], name: string): number {
+export function at(rounds: readonly Found[], name: string): number {
   const values = rounds.flatMap((found) => found[name] ?? [])
   return values.length === 0 ? NaN : median(values)
 }

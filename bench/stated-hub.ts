@@ -5,4 +5,4 @@ import { listening } from './child.ts'
 const stated = JSON.parse(process.argv[2] ?? '{}') as Config
 const server = createServer({ addr: '127.0.0.1:0', logLevel: 'error', allowPrivate: true, ...stated })
 await server.listen()
-listening(Number(new URL(server.url).port))
+listening(Number(new URL(server.url).port), server.servicePort)

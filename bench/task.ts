@@ -142,11 +142,27 @@ export interface LinksTask extends Timed {
   readonly settle: number
 }
 
+/** Calls that are echoed; as many as `together` are under way all the time. */
+export interface CallsTask extends Timed {
+  readonly kind: 'calls'
+  readonly by: CallBy
+  /** The folder with ca.pem, edge.pem, edge.key. */
+  readonly certificates: string
+  readonly together: number
+  /** Bytes of the binary that goes to and fro. */
+  readonly size: number
+  /** The service of a hub that is called; where there is none, the other end answers itself. */
+  readonly service: string | undefined
+}
+
+/** Erps and gRPC by one connection, over mutual TLS where the name does not say otherwise; HTTP by as many as calls are under way, unencrypted. */
+export type CallBy = 'erps-tls' | 'erps-tcp' | 'grpc' | 'http'
+
 export type SchemeName = 'none' | 'hmac'
 /** Whether subscribers share one host and port, or have a port each. */
 export type Hosts = 'one' | 'many'
 
-export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask | PublishersTask | KeyChecksTask | LinksTask
+export type Task = FanOutTask | PostTask | IdleTask | NotifyTask | HangingTask | HugeTask | RelayTask | LargeTask | BytesTask | PublishersTask | KeyChecksTask | LinksTask | CallsTask
 
 /** Messages as they are, and as they went in and came out: the bytes of the body, and of the whole WebSocket frame. */
 export interface Bytes {

@@ -35,10 +35,13 @@ const faults: [string, Files, RegExp][] = [
   ['more of zlib than zstd', planted('src/protocol/lonelyps/zstd.ts', "import { constants, gzipSync } from 'node:zlib'\n"), /zstd.ts imports node:zlib/],
   ['inflating in another file of a protocol', planted('src/protocol/etf/x.ts', "import { inflateSync } from 'node:zlib'\n"), /x.ts imports node:zlib/],
   ['more of zlib than inflating', planted('src/protocol/etf/inflate.ts', "import { inflateSync, zstdDecompressSync } from 'node:zlib'\n"), /inflate.ts imports node:zlib/],
+  ['more of zlib than deflating', planted('src/services/compress.ts', "import { gzipSync } from 'node:zlib'\n"), /compress.ts imports node:zlib/],
   ['a clock in a connection of the hub', planted('src/transports/lonelyps/socket/x.ts', 'export const now = () => Date.now()\n'), /socket\/x.ts uses Date.now/],
   ['chance beside a hash in a connection of the subscriber', planted('src/subscriber/socket/session.ts', "import { hash, randomBytes } from 'node:crypto'\n"), /session.ts imports node:crypto/],
   ['a file in the core', planted('src/core/x.ts', "import { readFileSync } from 'node:fs'\n"), /imports node:fs/],
   ['an import of nothing', planted('src/core/x.ts', "import './nowhere.ts'\n"), /which is not there/],
+  ['a count that a module of services keeps', planted('src/services/x.ts', 'let count = 0\n'), /keeps something for all worlds of the process: let count/],
+  ['a table that a module of services keeps', planted('src/services/x.ts', 'const pools = new Map<string, number>()\n'), /all worlds of the process: const pools/],
   ['an unknown layer', planted('src/managers/x.ts', "import '../core/hub.ts'\n"), /no layer "managers"/],
 ]
 

@@ -5,7 +5,7 @@ import { createServiceClient, type ClientCounters, type ClientState, type Servic
 import { compressing, type Level } from '../services/compress.ts'
 import { written as writtenBy } from '../services/local-caller.ts'
 import { POLICIES, type Policy } from '../services/policy.ts'
-import type { Wish } from '../services/pool.ts'
+import type { Wish } from '../services/pool-ports.ts'
 import type { Bare } from '../services/ports.ts'
 import { createValues, type Shown, type ValueOf, type Values } from '../services/values.ts'
 import { createWay, type Way } from '../services/way.ts'

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
 import { createWheel } from '../core/wheel.ts'
 import { createAnswerer } from '../services/answerer.ts'
-import { createProgramWorld, type Handlers } from '../services/program.ts'
+import type { ServiceHandlers } from '../services/handlers.ts'
+import { createProgramWorld, type Handlers, type HandlersOf } from '../services/program.ts'
 import { createValues, type Shown, type ValueOf } from '../services/values.ts'
 import { createWorker, type WorkerState } from '../services/worker.ts'
 import { contextFor } from './callers-context.ts'
@@ -11,7 +12,7 @@ import { createServiceLog } from './service-log.ts'
 import { faultOfService, type ServiceAddress } from './service-options.ts'
 
 export type { WorkerState } from '../services/worker.ts'
-export type { Handlers } from '../services/program.ts'
+export type { Handlers, HandlersOf } from '../services/program.ts'
 
 export interface WorkServiceOptions<As extends Shown = 'terms'> extends DialingOptions {
   /** Where the hub lets workers in: `host:port`, or both by name. */
@@ -60,8 +61,12 @@ const AROUND = 16
 /**
  * Works for a service of a hub: dials out to it, offers the work, and answers what it hands on. The connection is made in the
  * background, and made again whenever it is lost.
+ * @param handlers an object, or what makes one for each connection to the hub
  * @throws {WaystationError} `config_invalid` for options or files that cannot be used
  */
+export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: HandlersOf<ValueOf<As>>): Promise<RunningWorker>
+export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: ServiceHandlers<ValueOf<As>>): Promise<RunningWorker>
+export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker>
 export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker> {
   const [hub] = checkDialing(OPTIONS, options, 'workService', placesOf) as [ServiceAddress]
   const { name, slots = SLOTS } = options

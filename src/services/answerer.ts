@@ -102,7 +102,6 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
       if (isOver) return
       isOver = true
       for (const one of waiting.calls) one.leave('ended')
-      drained.resolve()
       answering.ended(why, detail)
     },
     drain() {

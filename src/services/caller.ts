@@ -17,22 +17,22 @@ export interface CallerParts {
   readonly limits: Pick<Limits, 'maxCallsPerConnection' | 'maxServicePendingBytes'>
   /** A push has come. */
   readonly pushed?: (term: Bare) => void
+  /** How many refs there are, more than `maxCallsPerConnection`: those of an original, 2^27 (`erps.md`, 3), where it is not stated. */
+  readonly refs?: number
 }
 
 interface Pending {
   readonly ref: number
   readonly sent: Sent
   readonly settle: (outcome: Outcome) => void
-  bucket: Bucket<Pending>
+  bucket: Bucket<Pending> | undefined
 }
 
-/** Refs are whole numbers below this, as those of an original (`erps.md`, 3). */
 const REFS = 2 ** 27
 const NIL = Buffer.of(106)
 const CANCEL = { extension: { kind: 'cancel' } } as const
 /** Bytes of a packet beside its request: header, tuple, ref, extension. */
 const AROUND = HEAD_BYTES + 32
-const NO_BUCKET: Bucket<Pending> = new Set()
 
 /**
  * Calls and casts over one connection (`erps.md`, sections 3, 6.2 and 9.2). A call settles by its deadline (see `Deadlines`),
@@ -40,17 +40,17 @@ const NO_BUCKET: Bucket<Pending> = new Set()
  * that waits is counted and left alone. Where the other end says that it refuses this one, all that wait end at once: those
  * that have left have `failed` for the reason `service_refused`.
  */
-export function createCaller(connection: Connection, { clock, limits, pushed }: CallerParts): ServiceCaller {
+export function createCaller(connection: Connection, { clock, limits, pushed, refs = REFS }: CallerParts): ServiceCaller {
   const pending = new Map<number, Pending>()
   const deadlines = createDeadlines<Pending>(clock, (one) => {
     if (giveUp(one)) one.settle({ kind: 'deadline' })
   })
-  let lastRef = REFS - 1
+  let lastRef = refs - 1
   let late = 0
   let over: { readonly code: 'disconnected' | 'service_refused'; readonly detail: string } | undefined
 
   function newRef(): number {
-    do lastRef = (lastRef + 1) % REFS
+    do lastRef = (lastRef + 1) % refs
     while (pending.has(lastRef))
     return lastRef
   }
@@ -62,7 +62,7 @@ export function createCaller(connection: Connection, { clock, limits, pushed }: 
 
   /** Gives whether it was waiting. */
   function forget(one: Pending): boolean {
-    one.bucket.delete(one)
+    one.bucket?.delete(one)
     return pending.get(one.ref) === one && pending.delete(one.ref)
   }
 
@@ -95,13 +95,13 @@ export function createCaller(connection: Connection, { clock, limits, pushed }: 
     get pending() { return pending.size },
     get late() { return late },
     call({ request, deadline, identifier }, settle) {
+      if (over !== undefined || connection.isOver) return unsent(clock, over?.code ?? 'disconnected', over?.detail ?? '', settle)
       if (pending.size >= limits.maxCallsPerConnection) return unsent(clock, 'too_many_calls', `${pending.size} calls of one connection are not answered`, settle)
-      if (over === undefined && !hasRoom(request.length)) return unsent(clock, 'too_many_calls', `${connection.pendingBytes} bytes wait for one connection`, settle)
+      if (!hasRoom(request.length)) return unsent(clock, 'too_many_calls', `${connection.pendingBytes} bytes wait for one connection`, settle)
       const ref = newRef()
       const extension: Extension = { kind: 'terms', deadline }
       const sent = connection.send('call', tuple2(writeRef(ref), request), identifier === undefined ? { extension } : { extension, identifier })
-      if (over !== undefined || connection.isOver) return unsent(clock, over?.code ?? 'disconnected', over?.detail ?? '', settle)
-      const one: Pending = { ref, sent, settle, bucket: NO_BUCKET }
+      const one: Pending = { ref, sent, settle, bucket: undefined }
       pending.set(ref, one)
       one.bucket = deadlines.add(one, deadline)
       return () => void giveUp(one)

@@ -144,7 +144,8 @@ export function openConnection(parts: ConnectionParts, events: ConnectionEvents)
   function refusedBy({ type }: Packet, bare: Buffer): boolean {
     if (type !== 'error' || (role === 'acceptor' && !isPeerWorker)) return false
     const text = errorText(bare)
-    if (text === undefined || !REFUSALS.has(text)) return false
+    // A worker has asked for nothing but to be taken.
+    if (text === undefined || (parts.work === undefined && !REFUSALS.has(text))) return false
     drop('refused', text)
     return true
   }

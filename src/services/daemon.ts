@@ -9,6 +9,7 @@ import { listen } from '../http/listen.ts'
 import { directAddress } from '../http/peer.ts'
 import { judge, type Judgement } from '../protocol/erps/judge.ts'
 import type { Sender, Work } from '../protocol/erps/messages.ts'
+import { TERM, writeText } from '../protocol/erps/payload.ts'
 import type { DecodeOptions } from '../protocol/etf/decode.ts'
 import { createGate, type Gate, type GateRefusal, type Proved } from '../zones/gate.ts'
 import { bareAddress, certificateNames, namesInside } from '../zones/names.ts'
@@ -76,6 +77,8 @@ const SAFE_GAPS = { tcp: 120, tls: 10 } as const
 const TICK = 50
 /** Whatever they declare, originals that answer say nothing of themselves (2.4). */
 const NOBODY: Sender = { version: { major: 0, minor: 0, patch: 0 }, identifier: Buffer.alloc(0) }
+/** ms that a worker has to read that it is not wanted. */
+const REFUSED_MS = 1_000
 /** Ends that are nobody's fault. */
 const QUIET: ReadonlySet<Ending> = new Set(['lost', 'stopped'])
 
@@ -90,6 +93,8 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
   const { clock, limits, security, admission, events } = parts
   const wheel = createWheel(clock, TICK)
   const here = new Map<Socket, Here>()
+  /** Those included that shake hands, and those that were sent away and may still read why. */
+  const open = new Set<Socket>()
   const brake = { gap: parts.packetGap ?? SAFE_GAPS[security.kind], calls: 'many' } as const
   const judgement: Judgement = { ...parts.judgement, signed: parts.signing === undefined ? 'refused' : 'required' }
   let server: Server | undefined
@@ -106,7 +111,11 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
     }
     admission.seen?.(socket)
     socket.on('error', () => {})
-    socket.once('close', place)
+    open.add(socket)
+    socket.once('close', () => {
+      open.delete(socket)
+      place()
+    })
     if (gate === undefined) welcome(socket, address, undefined)
     else gate.enter(socket, address)
   }
@@ -149,8 +158,15 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
       if (answerer === undefined || answerer.pending > 0) return connection.drop('bad_packet', 'it has called before it offered work')
       const caller = createCaller(connection, { clock, limits })
       const told = parts.worked?.(caller, work, connection)
-      if (told === undefined) return connection.drop('refused', `it offers work for ${work.service}, which is not taken here`)
+      if (told === undefined) return turnAway(work)
       worker = { caller, events: told }
+    }
+
+    /** It hears why, so that it does not come back at once. */
+    function turnAway({ service }: Work): void {
+      events.refused('refused', { address: peer.address, names: peer.names, detail: `it offers work for ${service}, which is not taken here` })
+      connection.send('error', [TERM, writeText('forbidden')])
+      void connection.close(AbortSignal.timeout(REFUSED_MS))
     }
 
     here.set(socket, { connection, isWorker: () => worker !== undefined, drain: () => answerer?.drain() ?? Promise.resolve() })
@@ -202,6 +218,7 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
       await Promise.all(all.filter((one) => !one.isWorker()).map(end))
       // Until now they were needed for the calls of the others.
       await Promise.all(all.filter((one) => one.isWorker()).map(end))
+      for (const socket of open) socket.destroy()
     },
   }
 }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Limits } from '../core/limits.ts'
 import type { Clock } from '../core/ports.ts'
-import { settleLater } from './pool.ts'
 import type { Bare } from './ports.ts'
-import { failure, type Result } from './result.ts'
+import { failure, settleLater, type Result } from './result.ts'
 
 /** A call with an idempotency key. */
 export interface Keyed {
@@ -56,7 +55,14 @@ const MOST_KEPT = 100_000
 /** Of those that have gone, how many stay in the order before it is written anew. */
 const MOST_GONE = 10_000
 
-export function createIdempotency({ clock, limits }: { clock: Clock; limits: Pick<Limits, 'idempotencyTime' | 'maxIdempotentBytes'> }): Idempotency {
+export interface IdempotencyParts {
+  readonly clock: Clock
+  readonly limits: Pick<Limits, 'idempotencyTime' | 'maxIdempotentBytes'>
+  /** Results that are kept at most, however small they are. */
+  readonly mostKept?: number
+}
+
+export function createIdempotency({ clock, limits, mostKept = MOST_KEPT }: IdempotencyParts): Idempotency {
   const running = new Map<string, Running>()
   const kept = new Map<string, Kept>()
   /** The same in the order in which they go: a map whose oldest go is slow to find its first. */
@@ -76,7 +82,7 @@ export function createIdempotency({ clock, limits }: { clock: Clock; limits: Pic
     kept.set(id, entry)
     order.push(entry)
     bytes += size
-    while (bytes > limits.maxIdempotentBytes || kept.size > MOST_KEPT) dropOldest()
+    while (bytes > limits.maxIdempotentBytes || kept.size > mostKept) dropOldest()
     time()
   }
 

@@ -28,8 +28,8 @@ export interface Outbox {
   release(): void
   /** Takes back all that waits. */
   clear(): void
-  /** Calls `then`, once, when nothing waits, and `linger` ms have passed since the last byte was taken. */
-  whenEmpty(linger: number, then: () => void): void
+  /** Calls `done`, once, when nothing waits, and `linger` ms have passed since the last byte was taken. */
+  whenEmpty(linger: number, done: () => void): void
   /** Nothing leaves any more, and nobody is told anything. */
   stop(): void
 }
@@ -93,7 +93,7 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
   let isWatching = false
   let unwait = (): void => {}
   let unwatch = (): void => {}
-  let empty: { readonly linger: number; readonly then: () => void } | undefined
+  let empty: { readonly linger: number; readonly done: () => void } | undefined
 
   function withdraw(entry: Entry): boolean {
     if (queue.delete(entry) || urgent.delete(entry)) {
@@ -104,17 +104,12 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
     return true
   }
 
-  /** What is next, if anything may leave. */
-  function waiting(): Set<Entry> {
-    return urgent.size > 0 || isHeld ? urgent : queue
-  }
-
   function look(): void {
     if (isStopped || writing > 0) return
-    if (waiting().size === 0) return rest()
-    if (!isBraked) return ask()
-    if (isCallOut && urgent.size === 0) return
-    later(brake.gap, leave)
+    if (urgent.size + queue.size === 0) return rest()
+    if (urgent.size === 0 && (isHeld || isCallOut)) return
+    if (isBraked) later(brake.gap, ask)
+    else ask()
   }
 
   /** Does something when so many ms have passed since the network has taken the last byte; now, where they have. */
@@ -125,7 +120,7 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
     else then()
   }
 
-  /** Until the end of this turn others may join. */
+  /** At the end of this turn: others may join until then, and nothing is answered before `add` has returned, whatever the stream. */
   function ask(): void {
     if (isAsked) return
     isAsked = true
@@ -139,7 +134,7 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
     const chunks: Buffer[] = []
     let bytes = 0
     for (const from of [urgent, queue]) {
-      if (from === queue && (isHeld || isCallOut)) continue
+      if (from === queue && isHeld) continue
       for (const entry of from) {
         if (bytes > 0 && bytes + entry.size > JOINED) return write(chunks, bytes)
         const chunk = take(entry, from)
@@ -192,12 +187,12 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
   }
 
   function rest(): void {
-    if (empty === undefined || queue.size > 0) return
-    const { linger, then } = empty
+    if (empty === undefined) return
+    const { linger, done } = empty
     later(linger, () => {
       if (empty === undefined) return
       empty = undefined
-      then()
+      done()
     })
   }
 
@@ -234,8 +229,8 @@ export function createOutbox({ stream, brake, clock, writeTimeout, pack, stalled
       queuedBytes = 0
       isCallOut = false
     },
-    whenEmpty(linger, then) {
-      empty = { linger, then }
+    whenEmpty(linger, done) {
+      empty = { linger, done }
       look()
     },
     stop() {

@@ -1,79 +1,15 @@
-import { WaystationError, type ErrorCode } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { Limits } from '../core/limits.ts'
 import type { Clock, Random } from '../core/ports.ts'
 import type { CallAccount } from './call-account.ts'
 import type { Candidate } from './chooser.ts'
 import { createChooser, type Policy } from './policy.ts'
-import type { Bare, Callee, Outcome } from './ports.ts'
-import { failure, failureOf, type Failure, type Result } from './result.ts'
+import type { CastWish, MemberState, Pool, Wish } from './pool-ports.ts'
+import type { Callee, Outcome } from './ports.ts'
+import { failure, failureOf, settleLater, type Failure, type Result } from './result.ts'
 import { createWaitingLine, type Waiter } from './waiting.ts'
 
-export interface Wish {
-  readonly request: Bare
-  /** ms from now until nobody waits any more. */
-  readonly deadline: number
-  /** `once`: never sent to a second worker where the first may have done it. */
-  readonly times: 'once' | 'repeatable'
-  /** Calls of one key go to one worker, where the pool's policy is `hash`. */
-  readonly key?: Buffer
-  readonly identifier?: Buffer
-}
-
-export type CastWish = Pick<Wish, 'request' | 'key' | 'identifier'>
-
-/** A worker, from its joining to its end. */
-export interface Member {
-  /** It gets no new ones; what it has it answers. */
-  drain(): void
-  /** It is not here any more. What becomes of its calls their outcomes say. */
-  gone(): void
-}
-
-export interface Offer {
-  /** Of a worker that comes again it is the same, so that it gets the same keys. */
-  readonly id: string
-  readonly slots: number
-  /** MUST settle each call by its deadline, and when it is lost. */
-  readonly callee: Callee
-}
-
-export interface PoolView {
-  readonly name: string
-  readonly policy: Policy
-  readonly members: readonly { readonly id: string; readonly slots: number; readonly running: number; readonly state: MemberState }[]
-  /** Calls and casts that wait for a free worker. */
-  readonly waiting: number
-  /** Calls that workers have. */
-  readonly running: number
-  /** Times that a call went to a further worker, since the pool is here. */
-  readonly moved: number
-  /** Casts that waited in vain, since the pool is here. */
-  readonly dropped: number
-}
-
-/** `resting`: it has just failed to take a call, and gets none for a moment. */
-export type MemberState = 'open' | 'resting' | 'draining'
-
-export interface Pool {
-  readonly view: PoolView
-  readonly members: number
-  /** Whether nothing waits and nothing is under way. */
-  readonly isIdle: boolean
-  join(offer: Offer): Member
-  /**
-   * Hands a call to a worker, or keeps it until one is free. What was surely not sent goes to another worker; what may have
-   * been done, only where it is repeatable, to at most three. None goes twice to the same.
-   *
-   * `settle` is called once, never before `call` has returned. Fails with `no_worker` where nobody is here who takes calls,
-   * `too_many_calls` past `maxPoolQueue`, `maxCalls` or `maxCallBytes`, `deadline`, `worker_lost`, and what the worker says.
-   * Gives what says that nobody waits any more: `settle` is not called then.
-   */
-  call(wish: Wish, settle: (result: Result) => void): () => void
-  /** Hands a cast to one worker, or keeps it until one is free, for `callTimeout` at most. Gives why it cannot be, where it cannot. */
-  cast(wish: CastWish): WaystationError | undefined
-  /** Ends all that waits or is under way now. */
-  end(): void
-}
+export type { CastWish, Member, MemberState, Offer, Pool, PoolView, Wish } from './pool-ports.ts'
 
 export interface PoolParts {
   readonly name: string
@@ -94,6 +30,8 @@ const MOST_OFFERS = 3
 const REST = 100
 /** What is wrong with the request itself: no other worker would take it either. */
 const FAULTS_OF_REQUEST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['bad_request', 'message_too_large', 'forbidden'])
+/** What a worker says that drains, to calls that were under way to it: it does not begin them. */
+const GOING: ErrorCode = 'stopped'
 const NONE: ReadonlySet<Seat> = new Set()
 
 interface Seat extends Candidate {
@@ -215,6 +153,11 @@ export function createPool(parts: PoolParts): Pool {
       case 'deadline': return failure('deadline', '', 'perhaps')
       case 'failed': {
         const failed = failureOf(outcome.reason)
+        if (failed.error.code === GOING) {
+          job.why = job.losses > 0 ? job.why : failed
+          rest(seat, 'absent')
+          return again(job, seat)
+        }
         return job.losses > 0 ? { ...failed, done: 'perhaps' } : failed
       }
       case 'lost':
@@ -384,17 +327,5 @@ export function createPool(parts: PoolParts): Pool {
         finish(job, isSent || job.losses > 0 ? failure('worker_lost', 'this end is stopping', 'perhaps') : failure('stopped', '', 'no'))
       }
     },
-  }
-}
-
-/** Tells it at the end of the turn. Gives what takes that back. */
-export function settleLater(clock: Clock, result: Result, settle: (result: Result) => void): () => void {
-  let isOver = false
-  clock.endOfTurn(() => {
-    if (!isOver) settle(result)
-    isOver = true
-  })
-  return () => {
-    isOver = true
   }
 }

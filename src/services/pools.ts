@@ -1,10 +1,11 @@
-import { WaystationError } from '../core/errors.ts'
+import type { WaystationError } from '../core/errors.ts'
 import type { Limits } from '../core/limits.ts'
 import type { Clock, Random } from '../core/ports.ts'
 import { createCallAccount } from './call-account.ts'
 import type { Policy } from './policy.ts'
-import { createPool, settleLater, type CastWish, type Member, type Offer, type Pool, type PoolView, type Wish } from './pool.ts'
-import { failure, type Failure, type Result } from './result.ts'
+import { createPool } from './pool.ts'
+import type { CastWish, Member, Offer, Pool, PoolView, Wish } from './pool-ports.ts'
+import { failure, settleLater, type Failure, type Result } from './result.ts'
 
 /**
  * All pools by the names of their services. One that is stated is always here. Any other comes with its first worker and

@@ -1,4 +1,5 @@
 import { ERRORS, WaystationError, type ErrorCode } from '../core/errors.ts'
+import type { Clock } from '../core/ports.ts'
 import { errorText } from '../protocol/erps/payload.ts'
 import type { Bare } from './ports.ts'
 
@@ -33,4 +34,16 @@ export function failureOf(reason: Bare): Failure {
   if (!Object.hasOwn(ERRORS, text)) return failure('call_failed', text.slice(0, MOST_DETAIL), 'perhaps')
   const code = text as ErrorCode
   return failure(code, 'the service says so', UNDONE.has(code) ? 'no' : 'perhaps')
+}
+
+/** Tells it at the end of the turn. Gives what takes that back. */
+export function settleLater(clock: Clock, result: Result, settle: (result: Result) => void): () => void {
+  let isOver = false
+  clock.endOfTurn(() => {
+    if (!isOver) settle(result)
+    isOver = true
+  })
+  return () => {
+    isOver = true
+  }
 }

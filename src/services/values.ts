@@ -57,9 +57,18 @@ function termValues(options: ValuesOptions<Shown>): Values<Term> {
     write(value) {
       const bytes = encode(value, { maxDepth })
       if (bytes.length > maxBytes) throw new EtfError('too_large', `a term of ${bytes.length} bytes`)
-      if (options.safety === 'strict') scan(bytes, reading)
+      if (options.safety === 'strict') scanOwn(bytes, reading)
       return bytes.subarray(MARK.length)
     },
+  }
+}
+
+function scanOwn(bytes: Buffer, reading: DecodeOptions): void {
+  try {
+    scan(bytes, reading)
+  } catch (error) {
+    const { code, message } = error as EtfError
+    throw new EtfError(code, `a value with ${message}: atoms go out that everyone knows and those that are stated as the vocabulary, functions and ports only where everything does`)
   }
 }
 

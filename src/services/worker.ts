@@ -47,6 +47,8 @@ interface Line {
   up: { readonly since: number; readonly answerer: Answerer } | undefined
 }
 
+/** ms that the hub's last calls may need to come in: until it has heard that no more are wanted. */
+const LINGER = 200
 /** Takes no more: behind a term that says nothing. */
 const NOTHING = Buffer.of(106)
 
@@ -125,6 +127,8 @@ export function createWorker(parts: WorkerParts): Worker {
         become({ state: 'draining' })
         had.connection.send('keepalive', [TERM, NOTHING], { extension: { kind: 'drain' } })
         await Promise.race([had.up.answerer.drain(), aborted(deadline)])
+        // Those that the hub has sent meanwhile are told that nobody does them, so that others can.
+        if (line === had) await Promise.race([new Promise<void>((resolve) => void clock.after(LINGER, resolve)), aborted(deadline)])
       }
       await had.connection.close(deadline)
     }

@@ -8,7 +8,7 @@ import { createLogger } from '../server/log.ts'
 import type { Config } from '../server/options.ts'
 import type { PublicHub } from '../server/public-hub.ts'
 import { serveService, type Handlers, type ServeServiceOptions, type Service, type ServiceHandlers, type Shown, type ValueOf } from '../server/serve-service.ts'
-import { workService, type RunningWorker, type WorkServiceOptions } from '../server/work-service.ts'
+import { workService, type RunningWorker, type WorkerState, type WorkServiceOptions } from '../server/work-service.ts'
 
 /** What stands in every universe by itself: where a service is, and how it is reached. */
 type Reached = 'server' | 'port' | 'servers' | 'policy' | 'tls' | 'transport' | 'insecure' | 'identifier'
@@ -24,7 +24,7 @@ export interface Universe extends AsyncDisposable {
   readonly url: string
   /** A service of this universe that listens for itself. The same name in another universe is another service. */
   serveService<As extends Shown = 'terms'>(name: string, options: Omit<ServeServiceOptions<As>, 'port' | 'host' | 'tls' | 'transport' | 'insecure'>, handlers: Handlers<ValueOf<As>>): Promise<Service<ValueOf<As>>>
-  /** A worker of its hub. */
+  /** A worker of its hub, at work when this settles. */
   workService<As extends Shown = 'terms'>(name: string, options: Omit<WorkServiceOptions<As>, 'hub' | 'name' | 'tls' | 'transport' | 'insecure'>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker>
   /** A client of the service of this name: of one that listens for itself where there is one, else by way of the hub. */
   connectService<As extends Shown = 'terms'>(name: string, options?: Omit<ConnectServiceOptions<As>, Reached>): Promise<ConnectedService<ValueOf<As>>>
@@ -68,7 +68,16 @@ export async function universe(config: Config = {}): Promise<Universe> {
       services.set(name, { port: service.port, ...(options.identifier !== undefined && { identifier: options.identifier }) })
       return service
     },
-    workService: async (name, options, handlers) => all.use(await workService({ logger, ...options, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers)),
+    async workService(name, options, handlers) {
+      const works = Promise.withResolvers<void>()
+      const onState = (state: WorkerState): void => {
+        if (state.state === 'working') works.resolve()
+        options.onState?.(state)
+      }
+      const worker = all.use(await workService({ logger, ...options, onState, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers))
+      await works.promise
+      return worker
+    },
     async connectService(name, options) {
       const place = services.get(name) ?? { port: server.servicePort as number, identifier: name }
       return all.use(await connectService({ logger, ...options, server: '127.0.0.1', transport: 'tcp', ...place }))

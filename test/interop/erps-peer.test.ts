@@ -85,6 +85,7 @@ test('the Erlang peer behaves as the original was measured to', { ...needs(ERLAN
       // A handshake may take longer than the limit over there; then there is another client.
       await erps.client(client, `restart => permanent, port => ${port}, compressed => true, version => {0, 2, 5}, identifier => <<"my_api">>${tls && `, ${tls}`}`)
       await erps.events('accepted', daemon).next()
+      for (const name of [client, daemon]) erps.events('ended', name).taken()
       await erps.cast(client, '{put, 42}')
       // What is sent at once with it would be lost over there.
       await erps.events('got', daemon).next()

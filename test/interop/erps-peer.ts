@@ -36,9 +36,13 @@ export interface ErpsPeer extends Pick<ErlangNode, 'evaluate'> {
   stop(name: string): Promise<void>
   /** Events of one kind of one of them, each as the fields that stand behind its name. */
   events(kind: ErpsEvent, name: string): Inbox<string[]>
+  /** Does something, and does it again, twice at most, where it fails while the node was without a processor for so many ms: an original loses packets then. */
+  undisturbed(ms: number, what: () => Promise<void>): Promise<void>
   /** Everything that it was not content with up to now. */
   complaints(name: string): string[]
 }
+
+const LONGEST = 8_000
 
 /** What an end may say and be content. */
 const CONTENT: readonly string[] = ['normal', 'disconnected', 'killed']
@@ -46,24 +50,44 @@ const CONTENT: readonly string[] = ['normal', 'disconnected', 'killed']
 /** Starts a node, and ends it with the test. */
 export async function startErps(t: TestContext): Promise<ErpsPeer> {
   const node = await startNode(t, ['erps_peer', 'erps_peer_wire', 'erps_peer_client', 'erps_peer_server'])
+  const stalls: number[] = []
+  const stalled = node.events('stalled', 'node')
   const tell = async (expression: string): Promise<void> => void (await node.evaluate(expression))
   return {
-    ...node,
+    evaluate: node.evaluate,
+    events: (kind, name) => soon(node.events(kind, name)),
     daemon: async (name, options = '') => Number(await node.evaluate(`daemon(${name}, #{${options}})`)),
     async client(name, options) {
       await tell(`client(${name}, #{${options}})`)
-      await node.events('connected', name).next()
+      await soon(node.events('connected', name)).next()
     },
     call: (client, request, timeout = 5_000) => node.evaluate(`call(${client}, ${request}, ${timeout})`),
     cast: (client, request) => tell(`cast(${client}, ${request})`),
     push: (daemon, term) => tell(`push(${daemon}, ${term})`),
     stop: (name) => tell(`stop(${name})`),
+    async undisturbed(ms, what) {
+      for (let tries = 1; ; tries++) {
+        stalls.push(...stalled.taken().map(Number))
+        const before = stalls.length
+        try {
+          return await what()
+        } catch (error) {
+          stalls.push(...stalled.taken().map(Number))
+          if (tries === 3 || !stalls.slice(before).some((stall) => stall >= ms)) throw error
+        }
+      }
+    },
     complaints(name) {
       const losses = (['junk', 'late', 'dropped', 'deaf', 'ignored', 'gave_up'] as const).flatMap((kind) => node.events(kind, name).taken().map((fields) => `${kind} ${fields.join(' ')}`))
       const ends = node.events('ended', name).taken().filter(([, why]) => !CONTENT.includes(why as string))
       return [...losses, ...ends.map((fields) => `ended ${fields.join(' ')}`)]
     },
   }
+}
+
+/** What an original has lost never comes: nobody need wait long for it. */
+function soon<T>(inbox: Inbox<T>): Inbox<T> {
+  return { ...inbox, next: (ms = LONGEST) => inbox.next(ms), take: (n, ms = LONGEST) => inbox.take(n, ms) }
 }
 
 /** The transport of the node, as a member of the options there. */

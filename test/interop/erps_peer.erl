@@ -17,8 +17,16 @@ main() ->
     things = ets:new(things, [named_table, public, bag]),
     Console = open_port({fd, 0, 1}, [binary, {line, 1048576}]),
     persistent_term:put(console, Console),
+    spawn(fun() -> watch_the_clock(erlang:monotonic_time(millisecond)) end),
     say([ready, erlang:system_info(otp_release)]),
     commands(Console).
+
+%% Tells when this node was without a processor: what came meanwhile is found all at once.
+watch_the_clock(Last) ->
+    receive after 10 -> ok end,
+    Now = erlang:monotonic_time(millisecond),
+    Now - Last > 25 andalso say([stalled, node, Now - Last]),
+    watch_the_clock(Now).
 
 commands(Console) ->
     receive

@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test'
 import { WaystationError } from '../../src/core/errors.ts'
 import { Atom, Tuple, type Term } from '../../src/protocol/etf/term.ts'
 import { connectService, type ClientState, type ConnectServiceOptions } from '../../src/server/connect-service.ts'
-import { createInbox } from '../support/events.ts'
+import { createInbox, until } from '../support/events.ts'
 import { rawErpsServer, refOf, requestOf, type RawClient, type RawServer } from '../support/raw-erps-server.ts'
 
 /* Counterparts of the scenarios of `erps.md`, section 16, that a client takes part in. */
@@ -241,7 +241,7 @@ test('one call may fail alone: with a code of ours, or with whatever the service
 
 test('a call ends by its timeout, or when its signal aborts; what comes later is counted', async (t) => {
   const { service, peer } = await both(t, { timeout: 60 })
-  await assert.rejects(service.call(1), { code: 'deadline' })
+  await assert.rejects(service.call(1), { code: 'deadline', detail: '60 ms' })
   const patience = new AbortController()
   const called = assert.rejects(service.call(2, { signal: patience.signal, timeout: 5_000 }), { message: 'enough' })
   const [late, given] = await peer.inbox.take(2)
@@ -265,7 +265,7 @@ test('an original is spared: one call at a time over TCP, and never two packets 
   const calls = [service.call(1), service.call(2)]
   service.cast(3)
   const first = await peer.inbox.next()
-  await new Promise((resolve) => setImmediate(resolve))
+  await until(() => performance.now() > first.at + 60, 'three gaps')
   assert.equal(peer.inbox.taken().length, 0)
   peer.reply(first, 1)
   const second = await peer.inbox.next()
@@ -317,6 +317,16 @@ test('several servers share the calls; where one is lost, a call that may be rep
   assert.equal(Buffer.from(await repeatable as Uint8Array).toString(), 'done')
   left.socket.destroy()
   await once_
+})
+
+test('the first call to several servers waits until one of them is there', async (t) => {
+  const server = await serverFor(t)
+  const service = await connectService({ servers: [{ server: '127.0.0.1', port: await closedPort() }, { server: '127.0.0.1', port: server.port }], transport: 'tcp', logger: QUIET })
+  t.after(() => service.close())
+  const called = service.call(1)
+  await answer(await server.clients.next(), 2)
+  assert.equal(await called, 2)
+  assert.equal(service.state.state, 'up')
 })
 
 test('with none of several servers there, a call fails as disconnected', async (t) => {

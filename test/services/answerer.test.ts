@@ -107,6 +107,15 @@ test('a caller that takes its call back aborts the signal; an answer that comes 
   assert.equal(call(1).signal.aborted, false, 'another call of the same ref')
 })
 
+test('of two calls of one ref each is answered, and the later one can be taken back', () => {
+  const { call, cancel, connection } = start()
+  const [first, second] = [call(1), call(1)]
+  assert.equal(first.reply(bare('a')), true)
+  cancel(1)
+  assert.equal(second.signal.aborted, true)
+  assert.deepEqual(connection.sent(), [['reply', new Tuple('a', 1)]])
+})
+
 test('the deadline of a call aborts its signal, neither early nor much later', () => {
   const { call, clock, answerer } = start()
   const [brief, long, longest] = [call(1, 0, 200), call(2, 0, 60_000), call(3, 0, 4_294_967_295)]

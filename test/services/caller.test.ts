@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { limitsWith, type LimitName } from '../../src/core/limits.ts'
-import { errorText, readRef, splitCall, tuple2, writeRef, writeText } from '../../src/protocol/erps/payload.ts'
+import { errorText, readRef, tuple2, writeRef, writeText } from '../../src/protocol/erps/payload.ts'
 import { createCaller, type ServiceCaller } from '../../src/services/caller.ts'
 import type { CallWish, Outcome } from '../../src/services/ports.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
@@ -78,18 +78,21 @@ suite('calls over one connection', () => {
     assert.deepEqual(one.end.endings, [])
   })
 
-  test('a ref that is pending is not given again, and they begin anew at 2^27', async () => {
-    const one = begin({ brake: NO_BRAKE, limits: { maxCallsPerConnection: 10, maxServicePendingBytes: 2 ** 30 } })
-    const seen = new Set<number>()
-    const fake = createCaller({ ...one.end.connection, pendingBytes: 0, isOver: false, isWaystation: false, answered() {}, send(_type, parts) {
-      seen.add(readRef(splitCall(Buffer.concat(parts).subarray(1))?.ref ?? NIL) ?? -1)
-      return { hasLeft: false, withdraw: () => true }
-    } }, { clock: one.clock, limits: limitsWith() })
+  test('a ref that is pending is not given again, and they begin anew at the last', async () => {
+    const { end, raw, clock, pass } = openAgainst('connector', { brake: NO_BRAKE })
+    const caller = createCaller(end.connection, { clock, limits: limitsWith(), refs: 5 })
     const wish = { request: NIL, deadline: 5_000 }
-    fake.call(wish, () => {})
-    const rounds = 2_000
-    for (let i = 0; i < rounds; i++) fake.call(wish, () => {})()
-    assert.deepEqual([seen.size, Math.max(...seen)], [rounds + 1, rounds])
+    const call = async (): Promise<() => void> => {
+      const giveUp = caller.call(wish, () => {})
+      await pass(0)
+      return giveUp
+    }
+    await call()
+    ;(await call())()
+    await call()
+    for (let i = 0; i < 6; i++) (await call())()
+    assert.deepEqual(raw.packets.map(({ packet }) => refOf(bareOf(packet))), [0, 1, 2, 3, 4, 1, 3, 4, 1])
+    assert.equal(caller.pending, 2)
   })
 
   test('a call ends by its deadline, whatever comes later, and that of another does not change', async () => {
@@ -125,6 +128,11 @@ suite('calls over one connection', () => {
     assert.equal(ended.length, 0)
     clock.advance(11)
     assert.equal(ended.length, 5_000)
+    deadlines.add(1, 45)
+    clock.advance(44)
+    assert.equal(ended.length, 5_000)
+    clock.advance(11)
+    assert.equal(ended.length, 5_001)
     deadlines.add(1, 700_000)
     deadlines.stop()
     assert.equal(clock.timers, 0)
@@ -218,6 +226,7 @@ suite('calls that cannot go on', () => {
     one.raw.stream.destroy()
     await one.pass(0)
     assert.deepEqual(one.outcomes, ['left: lost', 'waits: unsent disconnected'])
+    assert.equal(one.clock.timers, 0)
     one.call('after')
     assert.ok(!one.caller.cast(NIL))
     assert.equal(one.outcomes.length, 2)
@@ -244,10 +253,11 @@ suite('calls that cannot go on', () => {
     await one.pass(0)
     one.caller.ended('stopped', 'closed')
     void one.end.connection.close(new AbortController().signal)
+    one.call('after')
     one.end.connection.answered()
     await one.pass(500)
     assert.deepEqual(one.raw.packets.map(({ packet }) => packet.type), ['call', 'cast'])
-    assert.deepEqual(one.outcomes, ['left: lost', 'waits: unsent disconnected'])
+    assert.deepEqual(one.outcomes, ['left: lost', 'waits: unsent disconnected', 'after: unsent disconnected'])
   })
 
   test('a refusal by the other end fails all at once', async () => {

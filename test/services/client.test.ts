@@ -140,6 +140,11 @@ test('what waits for the first try is bounded in number and in bytes, though one
   assert.equal(small.client.cast(bare(1)), false)
   await small.connected()
   assert.deepEqual(small.line().casts.map((one) => one.length), [20])
+
+  const again = clientWith({ maxServicePendingBytes: 10 })
+  again.client.connect()
+  for (let n = 0; n < 9; n++) again.call(n).cancel()
+  assert.equal(again.client.cast(Buffer.alloc(10)), true)
 })
 
 test('a call is sent at once over a connection that does not count yet; it counts after 200 ms, or the first byte', async () => {
@@ -285,6 +290,23 @@ test('disconnect during a try lets go of what the try gives; connect during a wa
   assert.equal(net.attempts, 3)
   clock.advance(10_000)
   assert.equal(net.attempts, 3)
+  await failed('refused')
+  client.disconnect()
+  clock.advance(600_000)
+  assert.equal(net.attempts, 3)
+})
+
+test('connect during a try that goes on by itself makes no second one, but calls wait for it', async () => {
+  const { clock, client, net, call, connected, failed, line } = clientWith()
+  client.connect()
+  await failed('refused')
+  clock.advance(1_500)
+  assert.equal(net.attempts, 2)
+  client.connect()
+  assert.deepEqual([net.attempts, client.state.state], [2, 'connecting'])
+  call(1)
+  await connected()
+  assert.equal(line().calls.length, 1)
 })
 
 test('a client that is closed stays closed, and leaves no timer', async () => {

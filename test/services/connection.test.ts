@@ -62,6 +62,10 @@ suite('what comes over a connection of a service', () => {
     await pass(5_000, 500)
     assert.deepEqual(end.endings, [])
     raw.write(large.subarray(0, 5))
+    await pass(100)
+    end.connection.pause()
+    await pass(800)
+    end.connection.resume()
     await pass(990)
     assert.deepEqual(end.endings, [])
     await pass(10)
@@ -95,13 +99,14 @@ suite('what comes over a connection of a service', () => {
     ['a term that inflates beyond it', bytesOf('cast', [Buffer.from('8350000fffff', 'hex'), Buffer.alloc(4_000, 120)]), 'too_large'],
   ] as const) {
     test(`${what} ends the connection of one that answers, in order and without a word`, async () => {
-      const { raw, end, pass } = openAgainst('acceptor', { decode: KNOWN_ONLY, limits: { maxPacketBytes: 4_096 } })
+      const streams = duplexPair()
+      const { raw, end, pass } = openAgainst('acceptor', { decode: KNOWN_ONLY, limits: { maxPacketBytes: 4_096 } }, streams)
       raw.write(bytes)
       raw.send('cast', castOf('behind'))
       await pass(0)
       assert.deepEqual(end.endings.map((ending) => ending.why), [why])
       assert.deepEqual(end.packets, [])
-      assert.ok(raw.isEnded)
+      assert.ok(raw.isEnded && streams[0].writableFinished && !streams[0].destroyed)
       assert.deepEqual(raw.chunks, [])
       assert.ok(end.connection.isOver)
       end.connection.send('reply', replyOf('late', 1))
@@ -179,13 +184,17 @@ suite('who is refused', () => {
   })
 
   test('does not hear what waited for him, and the text keeps its distance', async () => {
-    const { raw, end, pass } = openAgainst('acceptor')
+    const { raw, end, pass, clock } = openAgainst('acceptor')
     for (const text of ['a', 'b', 'c']) end.connection.send('push', castOf(text))
+    await pass(0)
     const signed = bytesOf('cast', castOf('x'))
     signed[50] = 1
     raw.write(signed)
     await pass(300)
     assert.deepEqual(raw.packets.map(({ at, packet }) => [at, errorText(bareOf(packet))]), [[0, 'a'], [120, 'authentication provided']])
+    raw.stream.end()
+    await pass(0)
+    assert.equal(clock.timers, 0)
   })
 
   test('a client that hears one of these texts ends; with any other it goes on', async () => {
@@ -218,6 +227,30 @@ suite('the end that this end makes', () => {
     await pass(0)
     assert.ok(isDone)
     assert.equal(clock.timers, 0)
+  })
+
+  test('a close that the other end is quicker than is a close all the same', async () => {
+    const { raw, end, pass } = openAgainst('acceptor')
+    for (const text of ['a', 'b', 'c']) end.connection.send('push', castOf(text))
+    const closed = end.connection.close(new AbortController().signal)
+    await pass(100)
+    raw.stream.end()
+    await pass(0)
+    await closed
+    assert.deepEqual(end.endings.map(({ why }) => why), ['stopped'])
+  })
+
+  test('a close waits for a call that waits for another, and not when it is taken back', async () => {
+    const { raw, end, pass } = openAgainst('connector')
+    end.connection.send('call', callOf(1, 'x'))
+    const second = end.connection.send('call', callOf(2, 'x'))
+    void end.connection.close(new AbortController().signal)
+    await pass(500)
+    assert.equal(end.endings.length, 0)
+    assert.ok(second.withdraw())
+    await pass(0)
+    assert.deepEqual(end.endings.map(({ why }) => why), ['stopped'])
+    assert.equal(raw.packets.length, 1)
   })
 
   test('between Waystations it comes at once; whoever does not close as well is cut off', async () => {

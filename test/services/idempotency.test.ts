@@ -6,9 +6,9 @@ import { failure, type Result } from '../../src/services/result.ts'
 import { createManualClock } from '../../src/testing/index.ts'
 import { textOf } from './pool-parts.ts'
 
-function open(limits: Partial<Record<LimitName, number>> = {}) {
+function open(limits: Partial<Record<LimitName, number>> = {}, mostKept?: number) {
   const clock = createManualClock()
-  const idempotency = createIdempotency({ clock, limits: limitsWith(limits) })
+  const idempotency = createIdempotency({ clock, limits: limitsWith(limits), ...(mostKept !== undefined && { mostKept }) })
   const results: string[] = []
   const started: ((result: Result) => void)[] = []
   return {
@@ -103,6 +103,7 @@ test('a call that everybody has abandoned goes on, for whoever asks again', () =
   const { clock, ask, answer, results, started } = open()
   ask('first')()
   ask('second')()
+  assert.equal(clock.timers, 0)
   clock.advance(5_000)
   answer('2')
   ask('third')
@@ -130,13 +131,17 @@ test('past the bound of memory the oldest go, entries count beside their answers
   assert.deepEqual([idempotency.kept, idempotency.bytes], [1, 9_512])
 })
 
-test('there are never more than a hundred thousand entries', () => {
-  const { ask, answer, idempotency } = open({ maxIdempotentBytes: 1e9 })
-  for (let i = 0; i < 100_100; i++) {
+test('there are never more results than may be, the newest, however small they are', () => {
+  const { ask, answer, started, idempotency } = open({ maxIdempotentBytes: 1e9 }, 3)
+  for (let i = 0; i < 10; i++) {
     ask('x', `me/sums/${i}`)
     answer('2')
   }
-  assert.equal(idempotency.kept, 100_000)
+  assert.equal(idempotency.kept, 3)
+  ask('x', 'me/sums/7')
+  assert.equal(started.length, 0)
+  ask('x', 'me/sums/6')
+  assert.equal(started.length, 1)
 })
 
 test('what is kept is the answer alone, not the packet that it came in', () => {

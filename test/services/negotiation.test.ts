@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { duplexPair } from 'node:stream'
 import { suite, test } from 'node:test'
 import { errorText, TERM, tuple2, writeText } from '../../src/protocol/erps/payload.ts'
-import { KEEPALIVE } from '../../src/protocol/erps/packet.ts'
-import { bareOf, bytesOf, callOf, castOf, NIL, openAgainst, openPair, openRaw, openEnd, replyOf } from '../support/services.ts'
+import { writeExtension } from '../../src/protocol/erps/extension.ts'
+import { KEEPALIVE, writePacket } from '../../src/protocol/erps/packet.ts'
+import { contextOf, keyField } from '../../src/protocol/erps/signature.ts'
+import { bareOf, bytesOf, callOf, castOf, HEAD, NIL, NO_BRAKE, openAgainst, openEnd, openPair, openRaw, replyOf, TCP_BRAKE } from '../support/services.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 
 const KEYS = { keys: [{ id: 'new', secret: Buffer.alloc(32, 1) }, { id: 'old', secret: Buffer.alloc(32, 2) }] } as const
@@ -106,6 +108,11 @@ suite('whether the other end is a Waystation', () => {
     const refused = openPair({ work: { service: 'resize', slots: 4 } }, { judge: () => 'wrong identifier' })
     await refused.pass(0)
     assert.deepEqual(refused.connector.endings, [{ why: 'refused', detail: 'wrong identifier' }])
+    const forbidden = openPair({ work: { service: 'resize', slots: 4 } })
+    await forbidden.pass(0)
+    forbidden.acceptor.connection.send('error', castOf('forbidden'))
+    await forbidden.pass(0)
+    assert.deepEqual(forbidden.connector.endings, [{ why: 'refused', detail: 'forbidden' }])
     const { end, pass } = openAgainst('connector', { work: { service: 'resize', slots: 4 }, limits: { serviceHandshakeTimeout: 500 } })
     await pass(490)
     assert.deepEqual(end.endings, [])
@@ -163,10 +170,12 @@ suite('signing', () => {
   })
 
   test('nothing but the hello leaves before the other end has shown itself', async () => {
-    const { raw, end, pass } = openAgainst('connector', { signing: KEYS })
-    end.connection.send('call', callOf(1, 'x'))
-    await pass(1_000)
-    assert.deepEqual(raw.packets.map(({ packet }) => packet.type), ['keepalive'])
+    for (const brake of [TCP_BRAKE, NO_BRAKE]) {
+      const { raw, end, pass } = openAgainst('connector', { signing: KEYS, brake })
+      end.connection.send('call', callOf(1, 'x'))
+      await pass(1_000)
+      assert.deepEqual(raw.packets.map(({ packet }) => packet.type), ['keepalive'])
+    }
     const mute = openAgainst('acceptor', { signing: KEYS, limits: { serviceHandshakeTimeout: 500 } })
     mute.end.connection.send('push', castOf('x'))
     await mute.pass(500)
@@ -190,7 +199,7 @@ suite('signing', () => {
   })
 
   /** A connection through somebody who may do with the packets of the connector what he likes. */
-  async function through(change: (packets: Buffer[]) => Buffer[]): Promise<{ heard: (string | undefined)[]; why: (string | undefined)[] }> {
+  async function through(change: (packets: Buffer[]) => Buffer[], recorded: Buffer[] = []): Promise<{ heard: (string | undefined)[]; why: (string | undefined)[] }> {
     const clock = createManualClock()
     const [client, nearRelay] = duplexPair()
     const [farRelay, server] = duplexPair()
@@ -199,7 +208,9 @@ suite('signing', () => {
     const raw = openRaw(nearRelay, clock)
     farRelay.on('data', (bytes: Buffer) => void nearRelay.write(bytes))
     await clock.settle()
-    farRelay.write(raw.packets.splice(0).map(({ packet }) => packet.bytes)[0] as Buffer)
+    const hello = raw.packets.splice(0)[0]?.packet.bytes as Buffer
+    recorded.push(hello)
+    farRelay.write(hello)
     await clock.settle()
     for (const text of ['a', 'b', 'c']) connector.connection.send('cast', castOf(text))
     await clock.settle()
@@ -222,8 +233,25 @@ suite('signing', () => {
   })
 
   test('a conversation that was recorded is of no use in another', async () => {
-    let recorded: Buffer[] = []
-    await through((all) => (recorded = all))
-    assert.deepEqual(await through(() => recorded), { heard: [], why: ['wrong signature'] })
+    const recorded: Buffer[] = []
+    await through((all) => {
+      recorded.push(...all)
+      return all
+    }, recorded)
+    assert.equal(recorded.length, 4)
+    const { raw, end, pass } = openAgainst('acceptor', { signing: OLD })
+    for (const bytes of recorded) raw.write(bytes)
+    await pass(0)
+    assert.deepEqual(end.shown, ['client'])
+    assert.equal(end.packets.length, 0)
+    assert.deepEqual(end.endings, [{ why: 'refused', detail: 'wrong signature' }])
+  })
+
+  test('nothing is signed for whoever has not signed himself', async () => {
+    const { raw, pass } = openAgainst('acceptor', { signing: OLD })
+    const context = contextOf({ direction: 'connector', connectorNonce: NONCE, acceptorNonce: undefined, counter: 0 })
+    raw.write(writePacket(HEAD, 'keepalive', [TERM, NIL, writeExtension({ kind: 'hello', nonce: NONCE, work: undefined })], { key: keyField('old'), secret: Buffer.alloc(32, 7), context }))
+    await pass(0)
+    assert.deepEqual(raw.packets.map(({ packet }) => [packet.type, packet.key, packet.signature]), [['error', Buffer.alloc(16), Buffer.alloc(32)]])
   })
 })

@@ -92,7 +92,7 @@ test('a repeatable call is lost with three workers at most, and goes to none of 
   const { join, call, clock, results } = createTestPool({ policy: 'round-robin' })
   const workers = ['a', 'b', 'c', 'd'].map((id) => join(id, 2))
   call('1', { times: 'repeatable', deadline: 10_000 })
-  for (const worker of workers) {
+  for (const worker of workers.slice(0, 3)) {
     worker.lose()
     clock.advance(200)
   }
@@ -137,6 +137,35 @@ test('who waits only for a worker that goes fails with why it was not taken befo
   assert.deepEqual(results, ['1: too_many_calls, no'])
 })
 
+test('who waits only for a worker that fails now does not wait until it is back', () => {
+  const { join, call, results } = createTestPool({ policy: 'round-robin' })
+  const [a, b] = [join('a'), join('b')]
+  call('1')
+  call('2')
+  a.refuse('too_many_calls')
+  b.lose()
+  assert.deepEqual(results, ['2: worker_lost, perhaps', '1: too_many_calls, no'])
+})
+
+test('a call that is lost past its deadline goes nowhere else', () => {
+  const { join, call, clock, results } = createTestPool({ policy: 'round-robin' })
+  const [a, b] = [join('a'), join('b')]
+  call('1', { times: 'repeatable' })
+  clock.advance(1_000)
+  a.lose()
+  assert.deepEqual([results, b.held], [['1: deadline, perhaps'], []])
+})
+
+test('whoever is told that nobody is left can abandon another that would be told so', () => {
+  const { pool, join, call, results, account } = createTestPool()
+  const worker = join('a')
+  call('1')
+  pool.call({ request: Buffer.from('2'), deadline: 1_000, times: 'once' }, () => abandon())
+  const abandon = call('3')
+  worker.drain()
+  assert.deepEqual([results, account.calls, pool.view.waiting], [[], 1, 0])
+})
+
 test('a worker that joins gets what waits, as much as it has slots', () => {
   const { join, call } = createTestPool()
   join('a')
@@ -175,6 +204,17 @@ test('what a worker says is told by its code; what is no code is a failure with 
     worker.held.shift()?.settle({ kind: 'failed', reason })
   }
   assert.deepEqual(results, ['0: too_many_calls, no', '1: call_failed, perhaps', '2: worker_lost, perhaps', '3: call_failed, perhaps', '4: call_failed, perhaps', '5: call_failed, perhaps'])
+})
+
+test('what a worker that drains was sent before the pool knew of it goes to another', () => {
+  const { results, join, call } = createTestPool()
+  const going = join('a')
+  call('x')
+  const other = join('b')
+  going.held.shift()?.settle({ kind: 'failed', reason: reasonOf('stopped') })
+  assert.deepEqual(other.held.map(({ request }) => request), ['x'])
+  other.held.shift()?.settle({ kind: 'failed', reason: reasonOf('stopped') })
+  assert.deepEqual(results, ['x: stopped, no'])
 })
 
 test('a repeatable call that was lost once is never told to be undone', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { limitsWith, type LimitName } from '../../src/core/limits.ts'
-import type { Member, Wish } from '../../src/services/pool.ts'
+import type { Member, Wish } from '../../src/services/pool-ports.ts'
 import { createPools, type PoolsParts } from '../../src/services/pools.ts'
 import { createManualClock, createSeededRandom } from '../../src/testing/index.ts'
 import { createTestWorker, textOf, wish, type TestWorker } from './pool-parts.ts'
@@ -105,6 +105,20 @@ test('stopping takes no more calls, and waits for those that are here', async ()
   worker.answer()
   await Promise.all([stopped, pools.stop(new AbortController().signal)])
   assert.deepEqual(results, ['1: 1', '2: 2'])
+})
+
+test('stopping with a deadline that has passed ends all at once, also when who is told abandons another', async () => {
+  const { clock, pools, join, call, results } = open()
+  const worker = join('sums', 'a', 2)
+  const others: (() => void)[] = []
+  pools.call('sums', wish('1'), (result) => {
+    results.push(`1: ${textOf(result)}`)
+    for (const abandon of others) abandon()
+  })
+  others.push(call('sums', '2'))
+  await pools.stop(AbortSignal.abort())
+  assert.deepEqual([results, worker.abandoned, worker.held, pools.calls, clock.timers], [['1: worker_lost, perhaps'], ['1', '2'], [], 0, 0])
+  assert.deepEqual(pools.views[0]?.members[0]?.running, 0)
 })
 
 test('the deadline of stopping ends what is left: undone where it waits, unknown where a worker has it', async () => {

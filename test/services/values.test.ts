@@ -30,7 +30,7 @@ test('what is read does not keep the packet that it came in', () => {
 })
 
 test('atoms that were not declared, functions and ports go neither way, unless everything is wanted', () => {
-  const call = new ExternalFunction('m', 'f', 1)
+  const call = new ExternalFunction('ok', 'ping', 1)
   for (const term of [atom('boom'), new Tuple(1, [atom('boom')]), new Pid('elsewhere@host', 1, 2, 3), call] satisfies Term[]) {
     assert.throws(() => terms().read(bare(term)), fault('badarg'))
     assert.throws(() => terms().write(term), fault('badarg'))
@@ -49,6 +49,7 @@ test('what is too large or too deep is not written', () => {
   within.push(within)
   assert.throws(() => terms().write(deep), fault('too_deep'))
   assert.throws(() => terms().write(within), fault('too_deep'))
+  assert.throws(() => terms({ safety: 'any' }).write(deep), fault('too_deep'))
   for (const values of [terms(), json()]) {
     assert.throws(() => values.write('x'.repeat(1_000) as never), fault('too_large'))
     assert.ok(values.write('x'.repeat(900) as never))

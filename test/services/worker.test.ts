@@ -130,6 +130,12 @@ test('a worker that stops says so, answers what it has, and then goes; it does n
   assert.deepEqual(line().got, ['drain'])
   assert.equal(worker.state.state, 'draining')
   line().answered()
+  await clock.settle()
+  // What is under way to it still gets an answer.
+  clock.advance(199)
+  await clock.settle()
+  assert.equal(worker.state.state, 'draining')
+  clock.advance(1)
   await stopped
   assert.deepEqual(line().connection.told.slice(1), ['close'])
   assert.deepEqual(states, ['working', 'draining', 'stopped'])

@@ -25,9 +25,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files whose time and chance are handed in, beside all of core/ and protocol/. */
 const PURE = [/^src\/core\//, /^src\/protocol\//, /^src\/http\/(request-guard|path|admission|origin|address|stall|goodbye)\.ts$/, /^src\/transports\/sse\/encode\.ts$/, /^src\/subscriber\/(unproved|rounds|replays|interests|feed)\.ts$/,
   /^src\/zones\/(backoff|dial-error|slots)\.ts$/, /^src\/links\/(asked|client|connection|from-ponyexpress|from-waystation|intake|lead|line|status)\.ts$/,
-  /^src\/services\/(connection|pacing|caller|answerer|values|pool|pools|policy|idempotency|client|worker)\.ts$/,
   // Whole state machines, but for those that open connections and files.
-  /^src\/subscriber\/socket\/(?!(?:outbound|wire)\.ts$)/, /^src\/transports\/lonelyps\/socket\/(?!(?:sockets|shared-compression)\.ts$)/]
+  /^src\/services\/(?!daemon\.ts$)/, /^src\/subscriber\/socket\/(?!(?:outbound|wire)\.ts$)/, /^src\/transports\/lonelyps\/socket\/(?!(?:sockets|shared-compression)\.ts$)/]
 const FORBIDDEN_GLOBALS = /\b(Date\.now|new Date\(\)|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|performance\.|process\.|fetch\(|console\.)/
 const PURE_NODE = ['node:buffer']
 /** What of `node:crypto` gives the same for the same. */
@@ -37,8 +36,14 @@ const PURE_ZSTD = /^import \{ (?:(?:constants|createZstd(?:Compress|Decompress)|
 const ZSTD_FILE = 'src/protocol/lonelyps/zstd.ts'
 const PURE_INFLATE = /^import \{ (?:(?:constants|inflateSync|type \w+)(?:, )?)+ \} from 'node:zlib'/
 const INFLATE_FILE = 'src/protocol/etf/inflate.ts'
+const PURE_DEFLATE = /^import \{ (?:(?:constants|deflateSync|type \w+)(?:, )?)+ \} from 'node:zlib'/
+const DEFLATE_FILE = 'src/services/compress.ts'
 const PURE_TYPE_ONLY = /^import type /
 const MOST_LINES = 400
+
+/** Where many worlds run in one process: what a module keeps for itself all of them would share. */
+const NO_STATE = /^src\/(?:services|testing|protocol\/erps)\//
+const MODULE_STATE = /^(?:export )?(?:let|var) \w+|^(?:export )?const \w+(?:: (?!Readonly)[^=]+)? = new (?:Map|Set|WeakMap|WeakSet)\b.*$/m
 
 /** Everything that is wrong with the structure, a line each. */
 export function violations(files: Files): string[] {
@@ -56,6 +61,8 @@ export function violations(files: Files): string[] {
       const wrong = wrongArrow(path, target)
       if (wrong !== undefined) found.push(wrong)
     }
+    const kept = NO_STATE.test(path) ? MODULE_STATE.exec(text)?.[0] : undefined
+    if (kept !== undefined) found.push(`${path} keeps something for all worlds of the process: ${kept}`)
     if (PURE.some((pattern) => pattern.test(path))) found.push(...impurities(path, text, imports))
   }
   const cycle = findCycle(arrows)
@@ -93,6 +100,7 @@ function impurities(path: string, text: string, imports: readonly { from: string
   for (const { from, line } of imports) {
     if (path === ZSTD_FILE && PURE_ZSTD.test(line)) continue
     if (path === INFLATE_FILE && PURE_INFLATE.test(line)) continue
+    if (path === DEFLATE_FILE && PURE_DEFLATE.test(line)) continue
     if (from.startsWith('node:') && !PURE_NODE.includes(from) && !PURE_TYPE_ONLY.test(line) && !PURE_CRYPTO.test(line)) found.push(`${path} imports ${from}: no socket, file or clock here`)
   }
   return found

@@ -66,6 +66,7 @@ export async function rawErpsServer({ tls, port = 0 }: { tls?: TlsOptions; port?
     clients,
     async close() {
       const closed = once(server, 'close')
+      clients.end(new Error('the server is closed'))
       server.close()
       for (const socket of sockets) socket.destroy()
       await closed
@@ -78,6 +79,7 @@ function rawClient(socket: Socket): RawClient {
   const keepalives = createInbox<RawPacket>('keepalive')
   let waiting: Buffer = Buffer.alloc(0)
   socket.on('error', () => {})
+  socket.once('close', () => [inbox, keepalives].forEach((one) => one.end(new Error('the client is gone'))))
   socket.on('data', (chunk: Buffer) => {
     waiting = Buffer.concat([waiting, chunk])
     for (;;) {

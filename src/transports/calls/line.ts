@@ -60,7 +60,6 @@ function createLine(socket: Socket, bounds: LineBounds, wheel: Wheel): Line {
       return () => void calls.delete(abandon)
     },
     end(response, body) {
-      if (socket.destroyed) return true
       if (owed > bounds.maxServicePendingBytes) {
         socket.destroy()
         return false

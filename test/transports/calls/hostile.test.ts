@@ -126,6 +126,9 @@ test('one connection has no more calls that wait than it may', async (t) => {
   const answers = (await connection.until((received) => received.toString().split('HTTP/1.1 ').length > 5)).toString()
   assert.deepEqual([...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status), ['200', '200', '200', '503', '503'])
   assert.deepEqual(services.calls.taken(), [])
+  // What is answered makes room.
+  connection.send(`${head('echo', 1)}2`)
+  await connection.until((received) => received.toString().endsWith('\r\n\r\n2'))
 })
 
 test('one that takes none of its answers is let go, and its other calls are abandoned', async (t) => {

@@ -193,6 +193,8 @@ test('at the stop a call that is on its way is answered, newcomers are refused, 
   const stopped = transport.stop(deadline.signal)
   const late = await post(port, '/_/call/echo', '1')
   assert.deepEqual([late.status, ((await late.json()) as { code: string }).code], [503, 'stopped'])
+  const unsent = await exchange(t, port, 'POST /_/call/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n')
+  assert.match(unsent, /^HTTP\/1\.1 503 /)
   held.find(({ service }) => service === 'soon')?.answer(bare('done'))
   assert.equal(await (await soon).text(), '"done"')
   deadline.abort()

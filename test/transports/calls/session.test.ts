@@ -177,6 +177,7 @@ test('when nobody is there any more all calls are abandoned, once', async () => 
   session.gone()
   session.gone()
   assert.deepEqual(services.abandoned.taken(), ['held 1', 'held 3'])
+  assert.equal(session.unanswered, 0)
 })
 
 test('one that does not take its answers is let go', async () => {
