@@ -1,16 +1,3 @@
-import { loadBytes } from './load/bytes.ts'
-import { loadCalls } from './load/calls.ts'
-import { loadFanOut } from './load/fan-out.ts'
-import { loadHanging } from './load/hanging.ts'
-import { loadHuge } from './load/huge.ts'
-import { loadIdle } from './load/idle.ts'
-import { loadKeyChecks } from './load/key-checks.ts'
-import { loadLarge } from './load/large.ts'
-import { loadLinks } from './load/link-takers.ts'
-import { loadNotify } from './load/notify.ts'
-import { loadPost } from './load/post.ts'
-import { loadPublishers } from './load/publishers.ts'
-import { loadRelay } from './load/relay.ts'
 import type { FromLoad, Report, Task } from './task.ts'
 
 /*
@@ -26,21 +13,22 @@ const report: Report = (phase) => new Promise((resolve) => {
   tell(phase)
 })
 
-function run(port: number, task: Task): Promise<void> {
+/** Loads no more than it needs: a process of its own is begun for every measurement. */
+async function run(port: number, task: Task): Promise<void> {
   switch (task.kind) {
-    case 'fan-out': return loadFanOut(port, task, report)
-    case 'post': return loadPost(port, task, report)
-    case 'idle': return loadIdle(port, task, report)
-    case 'notify': return loadNotify(port, task, report)
-    case 'hanging': return loadHanging(port, task, report)
-    case 'huge': return loadHuge(port, task, report)
-    case 'relay': return loadRelay(port, task, report)
-    case 'large': return loadLarge(port, task, report)
-    case 'bytes': return loadBytes(port, task, report)
-    case 'publishers': return loadPublishers(port, task, report)
-    case 'links': return loadLinks(port, task, report)
-    case 'calls': return loadCalls(port, task, report)
-    case 'key-checks': return loadKeyChecks(task, report)
+    case 'fan-out': return (await import('./load/fan-out.ts')).loadFanOut(port, task, report)
+    case 'post': return (await import('./load/post.ts')).loadPost(port, task, report)
+    case 'idle': return (await import('./load/idle.ts')).loadIdle(port, task, report)
+    case 'notify': return (await import('./load/notify.ts')).loadNotify(port, task, report)
+    case 'hanging': return (await import('./load/hanging.ts')).loadHanging(port, task, report)
+    case 'huge': return (await import('./load/huge.ts')).loadHuge(port, task, report)
+    case 'relay': return (await import('./load/relay.ts')).loadRelay(port, task, report)
+    case 'large': return (await import('./load/large.ts')).loadLarge(port, task, report)
+    case 'bytes': return (await import('./load/bytes.ts')).loadBytes(port, task, report)
+    case 'publishers': return (await import('./load/publishers.ts')).loadPublishers(port, task, report)
+    case 'links': return (await import('./load/link-takers.ts')).loadLinks(port, task, report)
+    case 'calls': return (await import('./load/calls.ts')).loadCalls(port, task, report)
+    case 'key-checks': return (await import('./load/key-checks.ts')).loadKeyChecks(task, report)
     default: return task satisfies never
   }
 }

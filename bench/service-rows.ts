@@ -16,13 +16,14 @@ type ServiceRow = Row<ServiceScenario, ServiceOptions>
 
 /** The service of the hub. */
 const SERVICE = 'bench'
-const NAMES: Readonly<Record<CallBy, string>> = { 'erps-tls': 'Waystation, TLS', 'erps-tcp': 'Waystation, TCP', grpc: 'gRPC, TLS', http: 'HTTP/1.1, TCP' }
+export const NAMES: Readonly<Record<CallBy, string>> = { 'erps-tls': 'Waystation, TLS', 'erps-tcp': 'Waystation, TCP', grpc: 'gRPC, TLS', http: 'HTTP/1.1, TCP' }
 const SERVERS: Readonly<Record<CallBy, string>> = { 'erps-tls': 'service-answerer.ts', 'erps-tcp': 'service-answerer.ts', grpc: 'peers/grpc-echo.ts', http: 'peers/http-echo.ts' }
 
-async function withCertificates<T>(use: (folder: string) => Promise<T>): Promise<T> {
+/** @param by who needs them; an empty folder where he does not */
+async function withCertificates<T>(by: CallBy | 'hub', use: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'waystation-bench-services-'))
   try {
-    await writeCertificates(folder)
+    if (by !== 'erps-tcp' && by !== 'http') await writeCertificates(folder)
     return await use(folder)
   } finally {
     rmSync(folder, { recursive: true, force: true })
@@ -43,7 +44,7 @@ function figures(observed: Observed): Found {
 
 function direct(place: ServicePlace, by: CallBy, together: number): Promise<Found> {
   const { pinning } = place
-  return withCertificates(async (certificates) => {
+  return withCertificates(by, async (certificates) => {
     const stated = JSON.stringify({ certificates, transport: by === 'erps-tcp' ? 'tcp' : 'tls' } satisfies AnswererOptions)
     await using server = await startServer(SERVERS[by], pinning?.server, flagsOf(place, `${by}-${together}-server`), '/proc', [stated])
     return figures(await observe(server, taskOf(place, by, together, certificates), pinning, flagsOf(place, `${by}-${together}-client`)))
@@ -52,7 +53,7 @@ function direct(place: ServicePlace, by: CallBy, together: number): Promise<Foun
 
 function throughHub(place: ServicePlace, by: CallBy, together: number): Promise<Found> {
   const { pinning } = place
-  return withCertificates((certificates) => {
+  return withCertificates('hub', (certificates) => {
     const file = (name: string): string => join(certificates, name)
     const more = { servicePort: 0, serviceHost: '127.0.0.1', serviceCacertfile: file('ca.pem'), serviceCertfile: file('hub.pem'), serviceKeyfile: file('hub.key') }
     return withHub(place, 'none', async (hub) => {
@@ -77,10 +78,10 @@ function throughHub(place: ServicePlace, by: CallBy, together: number): Promise<
 
 /** All rows of what was asked for, in the order of the tables. */
 export function rowsOf({ only, concurrent, pipelined }: ServiceOptions): ServiceRow[] {
-  const rows = [1, concurrent, pipelined].flatMap((together): ServiceRow[] => {
+  const rows = [...new Set([1, concurrent, pipelined])].flatMap((together): ServiceRow[] => {
     const underWay = { 'under way': together }
     return [
-      ...(['erps-tls', 'erps-tcp', 'http', 'grpc'] as const).map((by): ServiceRow => (
+      ...(['erps-tcp', 'erps-tls', 'grpc', 'http'] as const).map((by): ServiceRow => (
         { scenario: 'direct', of: { ...underWay, by: NAMES[by] }, measure: (place) => direct(place, by, together) })),
       { scenario: 'hub', of: { ...underWay, by: 'Erps, TLS' }, measure: (place) => throughHub(place, 'erps-tls', together) },
       { scenario: 'hub', of: { ...underWay, by: 'POST, TCP' }, measure: (place) => throughHub(place, 'http', together) },

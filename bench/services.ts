@@ -3,7 +3,7 @@ import { openFiles } from './machine.ts'
 import type { Found } from './place.ts'
 import { at, benchScenarios, type Columns, type Measured } from './scenarios.ts'
 import type { ServiceOptions, ServiceScenario } from './service-options.ts'
-import { rowsOf } from './service-rows.ts'
+import { NAMES, rowsOf } from './service-rows.ts'
 
 /** Files that a process has open beside its connections, with some to spare. */
 const SPARE_FILES = 200
@@ -54,9 +54,9 @@ export async function benchServices(options: ServiceOptions, pinning: Pinning | 
 }
 
 /** Medians beside medians: the rows were measured in turns. */
-function besideGrpc(rows: readonly Measured[]): Found[] {
+export function besideGrpc(rows: readonly Measured[]): Found[] {
   return rows.map(({ of, rounds }) => {
-    const grpc = rows.find((row) => row.of['by'] === 'gRPC, TLS' && row.of['under way'] === of['under way'])
+    const grpc = rows.find((row) => row.of['by'] === NAMES.grpc && row.of['under way'] === of['under way'])
     return grpc === undefined ? {} : { ratio: at(rounds, 'perSecond') / at(grpc.rounds, 'perSecond') }
   })
 }

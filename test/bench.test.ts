@@ -18,6 +18,9 @@ import { parseOptions } from '../bench/options.ts'
 import { LINK_SCENARIOS, parseLinkOptions } from '../bench/link-options.ts'
 import { runLoad, startServer } from '../bench/processes.ts'
 import { ROWS, type RowName } from '../bench/rows.ts'
+import { parseServiceOptions, SERVICE_SCENARIOS } from '../bench/service-options.ts'
+import { NAMES } from '../bench/service-rows.ts'
+import { besideGrpc } from '../bench/services.ts'
 import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
 import { median, renderTable } from '../bench/table.ts'
 import type { Task } from '../bench/task.ts'
@@ -150,6 +153,37 @@ test('the bench of links measures both forms beside raw TLS, prints a table as M
   }
   const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
   assert.equal(tables.length, rows.length + 2, bench.stdout())
+})
+
+test('the bench of services measures who calls and who answers, prints a table as Markdown and writes the figures', async (t) => {
+  const results = folder(t)
+  const tiny = ['--only', 'direct', '--ends', '--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--concurrent', '1', '--pipelined', '1']
+  const bench = run(t, process.execPath, [MAIN, 'services', ...tiny, '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
+  const { rows, versions } = resultsIn(results) as unknown as { rows: { of: Record<string, unknown>; medians: Record<string, number> }[]; versions: Record<string, string> }
+  assert.deepEqual(rows.map(({ of }) => of), [{ 'under way': 1, by: NAMES['erps-tcp'] }, { 'under way': 1, by: NAMES.http }])
+  assert.match(versions['grpc'] ?? '', /^\d+\.\d+\.\d+$/)
+  for (const { of, medians } of rows) {
+    for (const name of ['perSecond', 'p50', 'p99', 'cpuMicroseconds', 'callerCpu']) assert.ok(name in medians, name)
+    assert.ok(Object.values(medians).every((figure) => Number.isFinite(figure) && figure >= 0), `${JSON.stringify(of)}: ${JSON.stringify(medians)}`)
+  }
+  const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
+  assert.equal(tables.length, rows.length + 2, bench.stdout())
+})
+
+test('calls of services are compared with those of gRPC of which as many are under way, median with median', () => {
+  const row = (by: string, together: number, ...rates: number[]) => ({ scenario: 'direct', of: { 'under way': together, by }, rounds: rates.map((perSecond) => ({ perSecond })) })
+  const rows = [row(NAMES['erps-tls'], 1, 10, 90, 30), row(NAMES.grpc, 1, 5, 1, 10), row(NAMES.http, 64, 7), row(NAMES['erps-tls'], 8, 7), row(NAMES.grpc, 64, 14)]
+  assert.deepEqual(besideGrpc(rows), [{ ratio: 6 }, { ratio: 1 }, { ratio: 0.5 }, {}, { ratio: 1 }])
+})
+
+test('the options of the bench of services are told, and its mistakes', () => {
+  const answer = parseServiceOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['npm run bench -- services', '--concurrent N', '--pipelined N', '--quick', ...Object.keys(SERVICE_SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+  assert.deepEqual(parseServiceOptions(['--only', 'hubs', '--pipelined', '0']), {
+    problems: ['--only hubs is no row; did you mean hub?; the rows are direct, hub', '--pipelined 0 must be a whole number, 1 or more'],
+  })
 })
 
 test('the options of the bench of links are told, and its mistakes', () => {

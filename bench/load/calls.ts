@@ -3,6 +3,8 @@ import { openCaller } from './callers.ts'
 import { createHistogram } from './histogram.ts'
 import { arrived, measured } from './time.ts'
 
+const SENT = 'x'.charCodeAt(0)
+
 /** So many lanes, each calling again when it is answered. @throws {Error} when a call fails, or its answer is not what was sent */
 export async function loadCalls(port: number, task: CallsTask, report: Report): Promise<void> {
   const caller = await openCaller(port, task)
@@ -30,5 +32,3 @@ export async function loadCalls(port: number, task: CallsTask, report: Report): 
   await arrived(() => asked - answered, 'answers', task.patience)
   await caller.close()
 }
-
-const SENT = 'x'.charCodeAt(0)

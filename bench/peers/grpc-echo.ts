@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js'
 import { listening } from '../child.ts'
-import { GRPC_METHOD } from '../load/callers.ts'
+import { GRPC_METHOD } from '../load/grpc-caller.ts'
 import type { AnswererOptions } from '../service-answerer.ts'
 
-/* A unary method of gRPC that echoes bytes, over mutual TLS. No protocol buffers: neither end decodes anything. */
+/* A unary method of gRPC that echoes bytes, over mutual TLS. */
 const { certificates } = JSON.parse(process.argv[2] as string) as AnswererOptions
 const file = (name: string): Buffer => readFileSync(join(certificates, name))
 const same = (bytes: Buffer): Buffer => bytes

@@ -112,7 +112,7 @@ const AROUND = 16
 
 /**
  * Connects to a service of Erps or of another Waystation (`erps.md`, sections 9 and 12.1). It gives at once what can be called;
- * the connection is made in the background, and made again whenever it is lost.
+ * the connection is made in the background, and made again whenever it is lost. The process goes on until it is closed.
  * @throws {WaystationError} `config_invalid` for options or files that cannot be used
  */
 export async function connectService<As extends Shown = 'terms'>(options: ConnectServiceOptions<As>): Promise<ConnectedService<ValueOf<As>>> {

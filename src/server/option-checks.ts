@@ -38,6 +38,7 @@ export function judgeTogether(options: Options, from: Readonly<Record<OptionName
     problems.push(`${written(missing, 'command line')} is missing: a certificate and its key go together`)
   }
   problems.push(...judgeDaemon(options, 'link', at), ...judgeDaemon(options, 'service', at))
+  if (options.maxCallTimeout < options.callTimeout) problems.push(`${at(from.callTimeout === 'default' ? 'maxCallTimeout' : 'callTimeout')}: the time that a call has where nobody says (${options.callTimeout} ms) is longer than the longest (${options.maxCallTimeout} ms)`)
   if (options.pongDeadline <= options.pingInterval) {
     // Whichever of the two somebody stated is the one to mend.
     problems.push(from.pongDeadline === 'default'

@@ -60,7 +60,7 @@ const AROUND = 16
 
 /**
  * Works for a service of a hub: dials out to it, offers the work, and answers what it hands on. The connection is made in the
- * background, and made again whenever it is lost.
+ * background, and made again whenever it is lost. The process goes on until it is closed.
  * @param handlers an object, or what makes one for each connection to the hub
  * @throws {WaystationError} `config_invalid` for options or files that cannot be used
  */

@@ -101,6 +101,7 @@ export function createCaller(connection: Connection, { clock, limits, pushed, re
       const ref = newRef()
       const extension: Extension = { kind: 'terms', deadline }
       const sent = connection.send('call', tuple2(writeRef(ref), request), identifier === undefined ? { extension } : { extension, identifier })
+      if (connection.isOver) return unsent(clock, 'disconnected', '', settle)
       const one: Pending = { ref, sent, settle, bucket: undefined }
       pending.set(ref, one)
       one.bucket = deadlines.add(one, deadline)

@@ -30,7 +30,7 @@ export function binary(bytes: string | Buffer): string {
   return `<<${[...Buffer.from(bytes as Buffer)].join(',')}>>`
 }
 
-/** What stands between the quotation marks of an Erlang string. */
+/** A string as Erlang writes it. */
 export const text = (name: string): string => `"${name.replaceAll('"', '\\"')}"`
 
 /**

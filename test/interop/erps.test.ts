@@ -9,6 +9,7 @@ import { temporaryFolder } from '../support/certificates.ts'
 import { createInbox, until, type Inbox } from '../support/events.ts'
 import { linkCertificates } from '../support/link-certificates.ts'
 import { needs } from '../support/parts.ts'
+import { startServer } from '../support/server.ts'
 import { ERLANG_WITH_SSL } from './erlang-node.ts'
 import { security, startErps, unique, WAYS, type Way } from './erps-peer.ts'
 
@@ -203,7 +204,7 @@ test('Erps, a real Erlang node at the other end', { ...needs(ERLANG_WITH_SSL), c
   it('over TCP our client spares a server whose callbacks take long, over TLS it need not', async () => {
     await Promise.all((['tcp', 'tlsv1.3'] as const).map(async (way) => {
       const { daemon, service } = await connected(way)
-      const answers = [1, 2, 3].map((n) => service.call(tuple(atom('busy'), 100, n)))
+      const answers = [1, 2, 3].map((n) => service.call(tuple(atom('busy'), n === 1 ? 250 : 0, n)))
       assert.deepEqual(await Promise.all(answers), [1, 2, 3])
       assert.deepEqual(erps.complaints(daemon), [])
       await service.close()
@@ -264,6 +265,28 @@ test('Erps, a real Erlang node at the other end', { ...needs(ERLANG_WITH_SSL), c
     await Promise.all([keepalives(4), ...[1, 2, 3, 4].map((n) => service.call(tuple(atom('busy'), 20, n)))])
     assert.deepEqual(erps.complaints(daemon), [])
     await service.close()
+    await erps.stop(daemon)
+  })
+
+  it('an original client calls an original server through a hub, by its identifier, and so does whoever speaks HTTP', async () => {
+    const daemon = unique('daemon')
+    const port = await erps.daemon(daemon, `${security('tlsv1.3', files.daemon)}, identifier => <<"my_api">>`)
+    const { cacertfile: serviceCacertfile, certfile: serviceCertfile, keyfile: serviceKeyfile } = files.daemon
+    const hub = await startServer(t, {
+      servicePort: 0, serviceHost: '127.0.0.1', serviceAtoms: ['state'], serviceCacertfile, serviceCertfile, serviceKeyfile,
+      services: [{ name: 'my_api', servers: [{ server: '127.0.0.1', port }], tls: files.client, identifier: 'my_api', packetGap: GAP }],
+    })
+    const client = unique('client')
+    await erps.client(client, `port => ${hub.servicePort}, identifier => <<"my_api">>, ${security('tlsv1.3', files.client)}`)
+    // The hub itself may not be connected yet.
+    await until(async () => await erps.call(client, 'ping') === 'pong', 'the call arrives')
+    assert.equal(await erps.evaluate(`T = {echo, #{self() => [1.0, <<5:3>>]}}, {echo, E} = T, call(${client}, T, 5000) =:= E`), 'true')
+    await erps.cast(client, '{put, <<"through a hub">>}')
+    await until(async () => await erps.evaluate(`local(${daemon}, state)`) === '<<"through a hub">>', 'the cast arrives')
+    const response = await fetch(new URL('/_/call/my_api', hub.url), { method: 'POST', body: '{"$atom":"state"}', headers: { 'content-type': 'application/json' } })
+    assert.deepEqual([response.status, await response.text()], [200, '"through a hub"'])
+    assert.deepEqual([erps.complaints(client), erps.complaints(daemon)], [[], []])
+    await erps.stop(client)
     await erps.stop(daemon)
   })
 

@@ -54,10 +54,10 @@ test('what is stated as undefined is not stated', () => {
 test('every option can be stated in the environment by its own name', (t) => {
   const dictionary = join(temporaryFolder(t), 'orders.dict')
   writeFileSync(dictionary, 'what many orders have in common')
-  const texts: Record<string, string> = { text: 'x', texts: 'x,y', switch: 'off', bytes: '1GiB', time: '1h', count: '100000', rules: '[]', grants: '[]', links: '[]', port: '5555', choice: 'debug', secret: 'x', database: 'x' }
+  const texts: Record<string, string> = { text: 'x', texts: 'x,y', switch: 'off', bytes: '1GiB', time: '1h', count: '100000', rules: '[]', grants: '[]', links: '[]', serviceRules: '[]', services: '[]', port: '5555', choice: 'debug', secret: 'x', database: 'x' }
   const special: Record<string, string> = {
     addr: '127.0.0.1:1', origin: '*', trustedProxies: '10.0.0.0/8', pingInterval: '30m',
-    toBroadcastersAuth: 'token', toSubscribersAuth: 'token', secretsFile: '', allowWebhooks: '10.0.0.1', publicUrl: 'http://x', compressionDictionaries: `2:3:${dictionary}`, linkTransport: 'tls',
+    toBroadcastersAuth: 'token', toSubscribersAuth: 'token', secretsFile: '', allowWebhooks: '10.0.0.1', publicUrl: 'http://x', compressionDictionaries: `2:3:${dictionary}`, linkTransport: 'tls', serviceTransport: 'tls',
   }
   const names = Object.keys(OPTIONS) as OptionName[]
   const env = Object.fromEntries(names.map((name) => [`WAYSTATION_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`, special[name] ?? texts[OPTIONS[name].kind]]))

@@ -114,3 +114,23 @@ test('a frame that is larger than a message may be, and text that is no UTF-8, e
   bytes.send(OPCODE.text, Buffer.of(0xff, 0xfe))
   assert.equal((await bytes.close()).code, 1007)
 })
+
+test('frames on their way are bounded together with all that is on its way', async (t) => {
+  const { port } = await startCalls(t, { limits: { maxUnfinishedBytes: 65_536 } })
+  const socket = await openFrames(t, port, '/_/call')
+  socket.raw.send(clientFrame(OPCODE.text, Buffer.alloc(200_000, 0x20)).subarray(0, 150_000))
+  assert.equal((await socket.close()).code, 1013)
+})
+
+test('a hub that stops while it is being found out who it is lets nobody in', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<Identity>()
+  const world = await startCalls(t, { identify: () => promise })
+  const connection = await raw(t, world.port)
+  connection.send(handshake('/_/call'))
+  await until(() => world.places === 1, 'a place')
+  await world.transport.stop(new AbortController().signal)
+  resolve({ kind: 'anonymous', local: true, address: '127.0.0.1' })
+  assert.match((await connection.ended).toString(), /^HTTP\/1\.1 503 /)
+  assert.match(await exchange(t, world.port, handshake('/_/call', { Connection: 'Upgrade, close' })), /^HTTP\/1\.1 503 [^]*"code":"stopped"/)
+  assert.equal(world.places, 0)
+})
