@@ -32,6 +32,8 @@ const NOTHING = Buffer.alloc(0)
 /** The one reason that is no code of `errors.md`. */
 export const FILTERED: RefusalText = 'filtered'
 
+type Terms = Extract<Extension, { kind: 'terms' }>
+
 /** Why nobody waits for an answer any more. */
 type Leaving = 'deadline' | 'cancelled' | 'ended'
 
@@ -73,12 +75,12 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
     if (isDraining) return refuse(connection, ref, 'stopped')
     const isFull = waiting.calls.size >= limits.maxCallsPerConnection || waiting.refBytes + ref.length > limits.maxServicePendingBytes
     if (isFull) return refuse(connection, ref, 'too_many_calls')
-    answering.call(request, new Call(waiting, packet, ref, extension?.kind === 'terms' ? extension.deadline : undefined))
+    answering.call(request, new Call(waiting, packet, ref, extension?.kind === 'terms' ? extension : undefined))
   }
 
   function cancel(term: Bare): void {
     const ref = splitCall(term)?.ref
-    if (ref !== undefined && ref.length <= MOST_KEY_BYTES) waiting.byRef.get(keyOf(ref))?.leave('cancelled')
+    if (ref !== undefined && ref.length <= MOST_KEY_BYTES) waiting.byRef.get(nameOf(ref))?.leave('cancelled')
   }
 
   return {
@@ -91,7 +93,7 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
       switch (packet.type) {
         case 'keepalive': return
         case 'call': return call(packet, term, extension)
-        case 'cast': return answering.cast(term, askerOf(connection, packet))
+        case 'cast': return answering.cast(term, askerOf(connection, packet, extension))
         case 'reply':
         case 'push':
         case 'error': return connection.drop('bad_packet', `a ${packet.type} to one that answers`)
@@ -118,12 +120,17 @@ function refuse(connection: Connection, ref: Bare, reason: string): void {
   connection.send('error', reason === FILTERED && !connection.isWaystation ? [TERM, text] : tuple2(text, ref))
 }
 
-function keyOf(ref: Bare): string {
+function nameOf(ref: Bare): string {
   return ref.toString('latin1')
 }
 
-function askerOf({ peer }: Connection, { identifier, version }: Packet): Asker {
-  return { remote: true, peer, identifier: kept(identifier), version }
+function askerOf({ peer }: Connection, { identifier, version }: Packet, extension: Extension | undefined): Asker {
+  return { remote: true, peer, identifier: kept(identifier), version, key: keyOf(extension) }
+}
+
+/** What a pool chooses by. A view would keep the packet. */
+function keyOf(extension: Extension | undefined): Buffer | undefined {
+  return extension?.kind === 'terms' && extension.key !== undefined ? kept(extension.key) : undefined
 }
 
 /** A view would keep all that came with it for as long as a call waits. */
@@ -138,6 +145,8 @@ class Call implements From, Tickable {
   readonly identifier: Buffer
   readonly version: Version
   readonly deadline: number | undefined
+  readonly times: 'once' | 'repeatable'
+  readonly key: Buffer | undefined
   wheelSlot: Set<Tickable> | undefined = undefined
   readonly #ref: Bare
   readonly #waiting: Waiting
@@ -146,19 +155,22 @@ class Call implements From, Tickable {
   #isCounted = false
   #controller: AbortController | undefined
 
-  constructor(waiting: Waiting, { identifier, version }: Packet, ref: Bare, deadline: number | undefined) {
+  constructor(waiting: Waiting, { identifier, version }: Packet, ref: Bare, terms: Terms | undefined) {
     const { connection, wheel, calls, byRef } = waiting
     this.peer = connection.peer
     this.identifier = kept(identifier)
     this.version = version
+    const deadline = terms?.deadline
     this.deadline = deadline
+    this.times = terms?.times ?? 'once'
+    this.key = keyOf(terms)
     this.#ref = kept(ref)
     this.#waiting = waiting
     this.#until = deadline === undefined ? Infinity : wheel.now + deadline
     calls.add(this)
     waiting.refBytes += ref.length
     if (deadline !== undefined) wheel.add(this, deadline)
-    if (connection.isWaystation && ref.length <= MOST_KEY_BYTES) byRef.set(keyOf(ref), this)
+    if (connection.isWaystation && ref.length <= MOST_KEY_BYTES) byRef.set(nameOf(ref), this)
   }
 
   /** Made only where somebody asks: it costs more than all the rest. */
@@ -220,7 +232,7 @@ class Call implements From, Tickable {
     wheel.remove(this)
     calls.delete(this)
     this.#waiting.refBytes -= this.#ref.length
-    const key = this.#ref.length <= MOST_KEY_BYTES ? keyOf(this.#ref) : undefined
+    const key = this.#ref.length <= MOST_KEY_BYTES ? nameOf(this.#ref) : undefined
     if (key !== undefined && byRef.get(key) === this) byRef.delete(key)
   }
 }

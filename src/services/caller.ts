@@ -1,6 +1,7 @@
 import type { Limits } from '../core/limits.ts'
 import type { Clock } from '../core/ports.ts'
 import { HEAD_BYTES, type Extension, type Packet, type Referred } from '../protocol/erps/messages.ts'
+import { LONGEST_KEY } from '../protocol/erps/extension.ts'
 import { readRef, splitError, splitReply, TERM, tuple2, writeRef, writeText } from '../protocol/erps/payload.ts'
 import { createDeadlines, type Bucket } from './deadlines.ts'
 import { unsent } from './held.ts'
@@ -94,12 +95,12 @@ export function createCaller(connection: Connection, { clock, limits, pushed, re
   return {
     get pending() { return pending.size },
     get late() { return late },
-    call({ request, deadline, identifier }, settle) {
+    call({ request, deadline, identifier, times = 'once', key }, settle) {
       if (over !== undefined || connection.isOver) return unsent(clock, over?.code ?? 'disconnected', over?.detail ?? '', settle)
       if (pending.size >= limits.maxCallsPerConnection) return unsent(clock, 'too_many_calls', `${pending.size} calls of one connection are not answered`, settle)
       if (!hasRoom(request.length)) return unsent(clock, 'too_many_calls', `${connection.pendingBytes} bytes wait for one connection`, settle)
       const ref = newRef()
-      const extension: Extension = { kind: 'terms', deadline }
+      const extension: Extension = { kind: 'terms', deadline, times, key: kept(key) }
       const sent = connection.send('call', tuple2(writeRef(ref), request), identifier === undefined ? { extension } : { extension, identifier })
       if (connection.isOver) return unsent(clock, 'disconnected', '', settle)
       const one: Pending = { ref, sent, settle, bucket: undefined }
@@ -107,9 +108,10 @@ export function createCaller(connection: Connection, { clock, limits, pushed, re
       one.bucket = deadlines.add(one, deadline)
       return () => void giveUp(one)
     },
-    cast(request, identifier) {
+    cast(request, identifier, key) {
       if (over !== undefined || connection.isOver || !hasRoom(request.length)) return false
-      connection.send('cast', [TERM, request], identifier === undefined ? {} : { identifier })
+      const extension: Extension | undefined = kept(key) === undefined ? undefined : { kind: 'terms', deadline: 0, times: 'once', key }
+      connection.send('cast', [TERM, request], { ...(identifier !== undefined && { identifier }), ...(extension !== undefined && { extension }) })
       return !connection.isOver
     },
     packet(packet) {
@@ -138,4 +140,9 @@ export function createCaller(connection: Connection, { clock, limits, pushed, re
       for (const [at, one] of all.entries()) if (forget(one)) one.settle(outcomes[at] as Outcome)
     },
   }
+}
+
+/** A key that is too long for the wire, or empty, chooses nothing. */
+function kept(key: Buffer | undefined): Buffer | undefined {
+  return key === undefined || key.length === 0 || key.length > LONGEST_KEY ? undefined : key
 }

@@ -215,8 +215,8 @@ export function createServiceClient(parts: ClientParts): ServiceClient {
       const to = line?.caller ?? held
       return to === undefined ? unsent(clock, codeOf(state), 'why' in state ? state.why : '', settle) : to.call(wish, settle)
     },
-    cast(request, identifier) {
-      const isTaken = (line?.caller ?? held)?.cast(request, identifier) ?? false
+    cast(request, identifier, key) {
+      const isTaken = (line?.caller ?? held)?.cast(request, identifier, key) ?? false
       if (!isTaken) dropped++
       return isTaken
     },

@@ -48,11 +48,11 @@ export function createHeld({ clock, bounds }: { clock: Clock; bounds: { readonly
       bytes += wish.request.length
       return () => forget()
     },
-    cast(request, identifier) {
+    cast(request, identifier, key) {
       if (isFull(request.length)) return false
       bytes += request.length
       waiting.add({
-        release: (to) => void to.cast(request, identifier),
+        release: (to) => void to.cast(request, identifier, key),
         fail: () => 'cast',
       })
       return true

@@ -22,7 +22,7 @@ export interface LocalFrom extends From {
   crash(error: unknown): void
 }
 
-const NOBODY = { remote: false, peer: undefined, identifier: Buffer.alloc(0), version: { major: 0, minor: 0, patch: 0 } } as const satisfies Asker
+const NOBODY = { remote: false, peer: undefined, identifier: Buffer.alloc(0), version: { major: 0, minor: 0, patch: 0 }, key: undefined } as const satisfies Asker
 /** ms: no timer is longer. */
 const LONGEST = 2_147_483_647
 
@@ -69,6 +69,7 @@ export function createLocalCaller<V>({ answering, values, clock, timeout }: {
       waiting.add(giveUp)
       const from: LocalFrom = {
         ...NOBODY, deadline,
+        times: 'once',
         signal: controller.signal,
         reply(answer) {
           if (!end()) return false

@@ -59,7 +59,7 @@ const MOST_UNCHECKED = 512
 export function createNegotiation({ role, work, signing: options, clock, randomBytes, limits }: NegotiationParts, acts: NegotiationActs): Negotiation {
   const nonces: Nonces = { connector: undefined, acceptor: undefined }
   const signing = options === undefined ? undefined : createSigning(options, role, nonces)
-  const hello: Extension | undefined = role === 'connector' ? { kind: 'hello', nonce: randomBytes(NONCE_BYTES), work } : undefined
+  const hello = role === 'connector' ? { kind: 'hello', nonce: randomBytes(NONCE_BYTES), work } as const : undefined
   const isAwaited = work !== undefined || signing !== undefined
   let hasGreeted = false
   let isWaystation = false
@@ -68,7 +68,7 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
   let ungreet = (): void => {}
   const unwait = isAwaited ? clock.after(limits.serviceHandshakeTimeout, () => void (isWaystation || acts.late())) : undefined
 
-  if (hello?.kind === 'hello') {
+  if (hello !== undefined) {
     nonces.connector = hello.nonce
     if (!isAwaited) ungreet = clock.after(HELLO_WAIT, greet)
   }
@@ -117,10 +117,14 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
       if (isAwaited && hello !== undefined) greet()
     },
     behind(extension) {
-      if (hello === undefined || hasGreeted) return isWaystation ? extension : undefined
+      if (isWaystation) return extension
+      if (hello === undefined) return undefined
+      const terms = extension?.kind === 'terms' ? extension : undefined
+      // Whom this goes to is not known yet: where it matters which worker gets the call, it must be said all the same.
+      if (hasGreeted) return terms?.key !== undefined || terms?.times === 'repeatable' ? terms : undefined
       hasGreeted = true
       ungreet()
-      return hello
+      return terms === undefined ? hello : { ...hello, terms }
     },
     // Whom nobody knows yet is told in plain words that he is refused.
     signature: () => (nonces.connector === undefined ? undefined : signing?.next()),
@@ -140,7 +144,7 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
           isWaystation = true
           acts.say('reply', tuple2(NIL, NIL), { kind: 'welcome', nonce })
           rise(extension.work)
-          return undefined
+          return extension.terms
         }
         case 'welcome':
           if (role === 'connector' && hasGreeted && !isWaystation) rise(undefined)

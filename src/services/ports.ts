@@ -117,6 +117,10 @@ export interface CallWish {
   readonly deadline: number
   /** What stands in the header as the identifier, where it is not the caller's own. */
   readonly identifier?: Buffer
+  /** It may be done twice; for a Waystation that hands it on. `once` when not stated. */
+  readonly times?: 'once' | 'repeatable'
+  /** What a pool that chooses by hash chooses by, where the other end has one. */
+  readonly key?: Buffer
 }
 
 /** Something that can be called: a connection to an answerer, or many of them. */
@@ -124,7 +128,7 @@ export interface Callee {
   /** `settle` is called once, never before `call` has returned. Gives what says that nobody waits any more: `settle` is not called then. */
   call(wish: CallWish, settle: (outcome: Outcome) => void): () => void
   /** Gives whether it was sent, or waits to be. */
-  cast(request: Bare, identifier?: Buffer): boolean
+  cast(request: Bare, identifier?: Buffer, key?: Buffer): boolean
 }
 
 /** A callee over one connection. */
@@ -143,12 +147,16 @@ export interface Asker {
   /** The identifier of the packet, without its trailing zeros. */
   readonly identifier: Buffer
   readonly version: Version
+  /** What a pool that chooses by hash chooses by, where the caller has stated it. */
+  readonly key: Buffer | undefined
 }
 
 /** A call as those who answer it see it. Of `reply` and `fail` the first counts; they give whether this one did, and whether somebody still waited. */
 export interface From extends Asker {
   /** ms from the moment of the call until nobody waits any more, where the caller has said so. */
   readonly deadline: number | undefined
+  /** Whether the caller has said that it may be done twice. */
+  readonly times: 'once' | 'repeatable'
   /** Aborts when nobody waits any more. */
   readonly signal: AbortSignal
   reply(answer: Bare): boolean

@@ -55,7 +55,7 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
       return void from.fail('forbidden')
     }
     const deadline = Math.min(from.deadline ?? limits.callTimeout, limits.maxCallTimeout)
-    const abandon = pools.call(service, { request, deadline, times: 'once' }, (result) => {
+    const abandon = pools.call(service, { request, deadline, times: from.times, ...(from.key !== undefined && { key: from.key }) }, (result) => {
       from.signal.removeEventListener('abort', abandon)
       count(result)
       if (result.kind === 'answer') from.reply(result.term)
@@ -95,7 +95,7 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
       cast(request, from) {
         const service = serviceOf(from)
         // Nobody is told what becomes of a cast.
-        if (service !== undefined) pools.cast(service, { request })
+        if (service !== undefined) pools.cast(service, { request, ...(from.key !== undefined && { key: from.key }) })
       },
       // Its calls have been abandoned one by one.
       ended() {},

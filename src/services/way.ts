@@ -42,9 +42,9 @@ function oneWay(client: ServiceClient): Way {
   return {
     get state() { return client.state },
     dropped: 0,
-    call: ({ request, deadline, identifier }, settle) =>
-      client.call({ request, deadline, ...(identifier !== undefined && { identifier }) }, (outcome) => settle(resultOf(outcome, client.state, deadline))),
-    cast: ({ request, identifier }) => client.cast(request, identifier),
+    call: ({ request, deadline, times, identifier, key }, settle) =>
+      client.call({ request, deadline, times, ...(identifier !== undefined && { identifier }), ...(key !== undefined && { key }) }, (outcome) => settle(resultOf(outcome, client.state, deadline))),
+    cast: ({ request, identifier, key }) => client.cast(request, identifier, key),
     changed() {},
   }
 }

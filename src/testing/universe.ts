@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { LimitName } from '../core/limits.ts'
 import { connectService, type ConnectedService, type ConnectServiceOptions } from '../server/connect-service.ts'
 import { createServer, type WaystationServer } from '../server/create-server.ts'
 import { connectLink, type Link, type LinkOptions } from '../server/link.ts'
@@ -37,6 +38,11 @@ export interface Universe extends AsyncDisposable {
 /** Whatever the configuration states, nothing of it is outside this machine. */
 const LOCAL = { addr: '127.0.0.1:0', logLevel: 'silent', linkPort: 0, linkTransport: 'tcp', servicePort: 0, serviceTransport: 'tcp', drainTime: 100 } as const satisfies Config
 
+/** Nobody waits long for those who are to go. */
+function quick(limits: Partial<Record<LimitName, number>> = {}): Partial<Record<LimitName, number>> {
+  return { drainTime: LOCAL.drainTime, ...limits }
+}
+
 /**
  * Makes a universe, on free ports of 127.0.0.1 and in a folder of its own that goes with it.
  * @param config options of its hub
@@ -64,7 +70,7 @@ export async function universe(config: Config = {}): Promise<Universe> {
     hub: server.hub,
     get url() { return server.url },
     async serveService(name, options, handlers) {
-      const service = all.use(await serveService({ logger, ...options, transport: 'tcp', port: 0 }, handlers as ServiceHandlers<never>))
+      const service = all.use(await serveService({ logger, ...options, limits: quick(options.limits), transport: 'tcp', port: 0 }, handlers as ServiceHandlers<never>))
       services.set(name, { port: service.port, ...(options.identifier !== undefined && { identifier: options.identifier }) })
       return service
     },
@@ -74,7 +80,7 @@ export async function universe(config: Config = {}): Promise<Universe> {
         if (state.state === 'working') works.resolve()
         options.onState?.(state)
       }
-      const worker = all.use(await workService({ logger, ...options, onState, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers))
+      const worker = all.use(await workService({ logger, ...options, limits: quick(options.limits), onState, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers))
       await works.promise
       return worker
     },

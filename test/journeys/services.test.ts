@@ -358,8 +358,8 @@ test('a Waystation states deadlines and takes calls back, and the handler sees i
   const service = await serve(t, { call: (_request, from) => froms.push(from) })
   const client = await connectErps(t, service.port)
   await sayHello(client)
-  client.packet('call', new Tuple(1, 0), { kind: 'terms', deadline: 100 })
-  client.packet('call', new Tuple(2, 0), { kind: 'terms', deadline: 60_000 })
+  client.packet('call', new Tuple(1, 0), { kind: 'terms', deadline: 100, times: 'once', key: undefined })
+  client.packet('call', new Tuple(2, 0), { kind: 'terms', deadline: 60_000, times: 'once', key: undefined })
   const [brief, long] = [await froms.next(), await froms.next()]
   assert.deepEqual([brief.deadline, long.deadline], [100, 60_000])
   await new Promise((resolve) => brief.signal.addEventListener('abort', resolve))

@@ -23,7 +23,7 @@ function start({ peer = 'waystation', limits = {} }: { peer?: 'erps' | 'waystati
   const connection = recordConnection(peer)
   const answerer = createAnswerer(connection, answering, { limits: limitsWith(limits), wheel: createWheel(clock, 50) })
   const call = (ref: Term, request: Term = 0, deadline?: number): From => {
-    answerer.packet(callOf(ref, request), deadline === undefined ? undefined : { kind: 'terms', deadline })
+    answerer.packet(callOf(ref, request), deadline === undefined ? undefined : { kind: 'terms', deadline, times: 'once', key: undefined })
     return (asked.at(-1) as { from: From }).from
   }
   const cancel = (ref: Term): void => answerer.packet(packetOf('keepalive', encode(new Tuple(ref, []))), { kind: 'cancel' })

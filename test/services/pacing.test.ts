@@ -77,7 +77,7 @@ suite('what goes to an original', () => {
     raw.send('cast', castOf('x'))
     end.connection.keepalive()
     for (const type of ['call', 'cast', 'keepalive'] as const) assert.ok(!end.connection.send(type, castOf('x'), { extension: { kind: 'cancel' } }).hasLeft)
-    for (const type of ['reply', 'push', 'error'] as const) end.connection.send(type, castOf(type), { extension: { kind: 'terms', deadline: 5 } })
+    for (const type of ['reply', 'push', 'error'] as const) end.connection.send(type, castOf(type), { extension: { kind: 'terms', deadline: 5, times: 'once', key: undefined } })
     await pass(600_000, 5_000)
     assert.deepEqual(raw.packets.map(({ packet }) => packet.type), ['reply', 'push', 'error'])
     assert.deepEqual(raw.extensions(), [undefined, undefined, undefined])

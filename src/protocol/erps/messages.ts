@@ -60,15 +60,25 @@ export type RefusalText = 'wrong identifier' | 'incompatible version' | 'authent
 /** What stands behind the term of a packet between two Waystations. */
 export type Extension =
   /** Whoever connects says that it is a Waystation: behind the term of its first packet. `nonce`: 16 bytes. */
-  | { readonly kind: 'hello'; readonly nonce: Buffer; readonly work: Work | undefined }
+  | { readonly kind: 'hello'; readonly nonce: Buffer; readonly work: Work | undefined; readonly terms?: Terms }
   /** The answer: behind the term of the first packet that is sent back. Only then anything else is said that is not Erps. */
   | { readonly kind: 'welcome'; readonly nonce: Buffer }
-  /** With a call: ms until nobody waits for the answer any more. */
-  | { readonly kind: 'terms'; readonly deadline: number }
+  | Terms
   /** A worker takes no more calls and casts; what it has it still answers. */
   | { readonly kind: 'drain' }
   /** Nobody waits any more for the answer to a call. Behind the term `{ref, []}` of a long-form keepalive. */
   | { readonly kind: 'cancel' }
+
+/** How a call is meant. A caller that has said hello may say it before it knows whom it has said it to: with hello behind its first packet, or by itself. */
+export interface Terms {
+  readonly kind: 'terms'
+  /** ms until nobody waits for the answer any more. Of a cast it means nothing. */
+  readonly deadline: number
+  /** Whether it may be done twice. */
+  readonly times: 'once' | 'repeatable'
+  /** What a pool that chooses by hash chooses by, up to 255 bytes. */
+  readonly key: Buffer | undefined
+}
 
 /** What a worker offers to a hub. */
 export interface Work {

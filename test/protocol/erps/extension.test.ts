@@ -10,8 +10,11 @@ const KINDS: readonly Extension[] = [
   { kind: 'hello', nonce, work: { service: 'größe/€', slots: 0xffff_ffff } },
   { kind: 'hello', nonce, work: { service: 'n'.repeat(255), slots: 64 } },
   { kind: 'welcome', nonce },
-  { kind: 'terms', deadline: 0 },
-  { kind: 'terms', deadline: 0xffff_ffff },
+  { kind: 'terms', deadline: 0, times: 'once', key: undefined },
+  { kind: 'terms', deadline: 0xffff_ffff, times: 'once', key: undefined },
+  { kind: 'terms', deadline: 1, times: 'repeatable', key: Buffer.from('k') },
+  { kind: 'terms', deadline: 1, times: 'once', key: Buffer.alloc(255, 7) },
+  { kind: 'hello', nonce, work: undefined, terms: { kind: 'terms', deadline: 1, times: 'once', key: Buffer.from('k') } },
   { kind: 'drain' },
   { kind: 'cancel' },
 ]
@@ -21,7 +24,9 @@ const WRITTEN: readonly (readonly [Extension, string])[] = [
   [{ kind: 'hello', nonce, work: undefined }, `5779537401 01 ${nonce.toString('hex')} 00`],
   [{ kind: 'hello', nonce, work: { service: 'ab', slots: 258 } }, `5779537401 01 ${nonce.toString('hex')} 01 00000102 02 6162`],
   [{ kind: 'welcome', nonce }, `5779537401 02 ${nonce.toString('hex')}`],
-  [{ kind: 'terms', deadline: 5_000 }, '5779537401 03 00001388'],
+  [{ kind: 'terms', deadline: 5_000, times: 'once', key: undefined }, '5779537401 03 00001388 00 00'],
+  [{ kind: 'terms', deadline: 5_000, times: 'repeatable', key: Buffer.from('k') }, '5779537401 03 00001388 01 01 6b'],
+  [{ kind: 'hello', nonce, work: undefined, terms: { kind: 'terms', deadline: 5_000, times: 'once', key: undefined } }, `5779537401 01 ${nonce.toString('hex')} 00 5779537401 03 00001388 00 00`],
   [{ kind: 'drain' }, '5779537401 04'],
   [{ kind: 'cancel' }, '5779537401 05'],
 ]
@@ -39,7 +44,9 @@ test('the bytes of extensions stay as they are', () => {
 test('what is cut, or followed by anything, is no extension', () => {
   for (const extension of KINDS) {
     const bytes = writeExtension(extension)
-    for (let size = 0; size < bytes.length; size++) assert.equal(readExtension(bytes.subarray(0, size), 0), undefined, `${extension.kind} ${size}`)
+    // A hello without the terms behind it is one.
+    const alone = extension.kind === 'hello' && extension.terms !== undefined ? writeExtension({ kind: 'hello', nonce, work: extension.work }).length : -1
+    for (let size = 0; size < bytes.length; size++) if (size !== alone) assert.equal(readExtension(bytes.subarray(0, size), 0), undefined, `${extension.kind} ${size}`)
     for (const more of [1, 4, 300]) assert.equal(readExtension(Buffer.concat([bytes, Buffer.alloc(more)]), 0), undefined)
     assert.equal(readExtension(Buffer.concat([bytes, bytes]), 0), undefined)
   }
@@ -74,7 +81,7 @@ test('a worker for a service without a name is no extension', () => {
 
 test('a deadline is whole ms, rounded up, and as long as fits', () => {
   for (const [deadline, read] of [[0.2, 1], [4_999.5, 5_000], [-3, 0], [Infinity, 0xffff_ffff], [2 ** 40, 0xffff_ffff]] as const) {
-    assert.deepEqual(readExtension(writeExtension({ kind: 'terms', deadline }), 0), { kind: 'terms', deadline: read })
+    assert.deepEqual(readExtension(writeExtension({ kind: 'terms', deadline, times: 'once', key: undefined }), 0), { kind: 'terms', deadline: read, times: 'once', key: undefined })
   }
 })
 

@@ -30,7 +30,7 @@ const WANTED = { identifier: Buffer.from('my_api'), requirement: readRequirement
 const SIZES = [0, 1, 2, 3, 88, 255, 256, 65_536, 65_537, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
 const nonce = Buffer.alloc(16, 'n')
 const EXTENSIONS = [
-  writeExtension({ kind: 'hello', nonce, work: { service: 'pool', slots: 8 } }), writeExtension({ kind: 'welcome', nonce }), writeExtension({ kind: 'terms', deadline: 5_000 }),
+  writeExtension({ kind: 'hello', nonce, work: { service: 'pool', slots: 8 } }), writeExtension({ kind: 'welcome', nonce }), writeExtension({ kind: 'terms', deadline: 5_000, times: 'once', key: undefined }),
   writeExtension({ kind: 'drain' }), writeExtension({ kind: 'cancel' }),
 ]
 

@@ -11,7 +11,7 @@ import { vectors } from '../etf/vectors.ts'
 import { hex } from './vectors.ts'
 
 const bare = (term: Term): Buffer => encode(term).subarray(1)
-const EXTENSION = writeExtension({ kind: 'terms', deadline: 5_000 })
+const EXTENSION = writeExtension({ kind: 'terms', deadline: 5_000, times: 'once', key: undefined })
 
 /** Every term of the vectors that stands alone, in every form it may come in. */
 const terms = [...vectors.encode, ...vectors.identifiers, ...vectors.decode_only]
@@ -33,7 +33,7 @@ test('any term may be a ref, a request, an answer or a reason, and is given byte
     const other = terms[(index * 7 + 3) % terms.length] as Buffer
     for (const head of [hex('6802'), hex('6900000002')]) {
       const pair = openPayload(Buffer.concat([TERM, head, one, other, EXTENSION]), { opaque: 'kept' })
-      assert.deepEqual(pair.extension, { kind: 'terms', deadline: 5_000 })
+      assert.deepEqual(pair.extension, { kind: 'terms', deadline: 5_000, times: 'once', key: undefined })
       const parts = { call: splitCall(pair.bare), reply: splitReply(pair.bare), error: splitError(pair.bare) }
       for (const [name, found] of Object.entries(parts)) {
         const [ref, term] = name === 'call' ? [one, other] : [other, one]
@@ -74,7 +74,7 @@ test('a compressed term is uncompressed, its size bounded, and what is behind it
   const opened = openPayload(Buffer.concat([compressed, EXTENSION]), {})
   assert.ok(opened.bare.equals(inner))
   assert.ok(opened.term.equals(Buffer.concat([TERM, inner])))
-  assert.deepEqual(opened.extension, { kind: 'terms', deadline: 5_000 })
+  assert.deepEqual(opened.extension, { kind: 'terms', deadline: 5_000, times: 'once', key: undefined })
   assert.throws(() => openPayload(compressed, { maxBytes: inner.length - 1 }), { code: 'too_large' })
   head.writeUInt32BE(inner.length + 1, 2)
   assert.throws(() => openPayload(Buffer.concat([head, deflateSync(inner)]), {}), { code: 'badarg' })
