@@ -11,8 +11,8 @@ import { createValues, type Shown, type ValueOf, type Values } from '../services
 import { createWay, type Way } from '../services/way.ts'
 import { contextFor } from './callers-context.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
-import { address, called, checkDialing, dialing, identifier, milliseconds, openDialing, placeName, senderOf, timeOf, version, type Dialing, type DialingOptions } from './service-dialing.ts'
-import type { ServiceAddress } from './service-options.ts'
+import { address, called, checkDialing, dialing, milliseconds, openDialing, placeName, senderOf, timeOf, type Dialing, type DialingOptions } from './service-dialing.ts'
+import { gap, identifier, version, type ServiceAddress } from './service-options.ts'
 
 export type { ClientCounters, ClientState } from '../services/client.ts'
 export type { Policy } from '../services/policy.ts'
@@ -80,7 +80,6 @@ export interface ConnectedService<V> extends AsyncDisposable {
   close(): Promise<void>
 }
 
-const gap = v.pipe(v.number(), v.finite(), v.minValue(0))
 const level = v.union([v.boolean(), v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(9))])
 const OPTIONS = {
   ...dialing,

@@ -6,6 +6,7 @@ import { readDatabase } from './database.ts'
 import { dictionariesOf, readDictionaries } from './dictionaries.ts'
 import { isThisMachine, tcpRefused } from './link-options.ts'
 import { judgeSchemes } from './schemes.ts'
+import { namedIn } from './service-options.ts'
 import { envName, flagName, type OptionName, type Options } from './options.ts'
 
 /** What can only be judged of values as a whole. Gives a line for each problem. */
@@ -62,6 +63,10 @@ function judgeDaemon(options: Options, which: 'link' | 'service', at: (name: Opt
     const stated = files[0]
     if (stated !== undefined) return [`${at(stated)} is stated, but ${own('Transport')} is tcp, which has no certificates`]
     if (granted[0] !== undefined) return [`${at(granted[0])} are stated, but ${own('Transport')} is tcp, which has no certificates`]
+    if (options[own('MatchAddress')]) return [`${at(own('MatchAddress'))} is stated, but ${own('Transport')} is tcp: nobody shows a certificate`]
+    // By plain TCP nobody has a name, signed or not: such a rule would shut everybody out.
+    const [named] = which === 'service' ? namedIn(options.serviceRules) : []
+    if (named !== undefined) return [`${at('serviceRules')} ${named} speaks of names of certificates, but ${own('Transport')} is tcp, which has none`]
     const host = own('Host')
     return options[own('Insecure')] || options[host] === '' || isThisMachine(options[host]) ? [] : [tcpRefused(at(host), `${own('Insecure')} (--${flagName(own('Insecure'))})`)]
   }

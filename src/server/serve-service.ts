@@ -2,7 +2,6 @@ import * as v from 'valibot'
 import { limitsWith, LIMITS, type LimitName } from '../core/limits.ts'
 import { createAdmission } from '../http/admission.ts'
 import { readRequirement } from '../protocol/erps/versions.ts'
-import { IDENTIFIER_BYTES } from '../protocol/erps/messages.ts'
 import { createServiceDaemon, type ServiceDaemon } from '../services/daemon.ts'
 import type { ServiceConnection, ServiceHandlers } from '../services/handlers.ts'
 import { createProgramWorld, type Handlers, type HandlersOf, type Program } from '../services/program.ts'
@@ -17,6 +16,7 @@ import { explain } from './option-faults.ts'
 import { randomBytes, realClock } from './real-world.ts'
 import { createRefusalLog } from './refusal-log.ts'
 import { createServiceLog, type ServiceLogger } from './service-log.ts'
+import { faultOfIdentifier } from './service-options.ts'
 import { keysOf, signing as keys, type SigningKeys } from './service-signing.ts'
 
 export type { ServiceAsker, ServiceConnection, ServiceFrom, ServiceHandlers } from '../services/handlers.ts'
@@ -166,8 +166,8 @@ function problemsOf(options: ServeServiceOptions<Shown>): string[] {
   if (transport !== 'tls' && tls !== undefined) found.push(`tls is stated, but transport is ${transport}`)
   if (transport !== 'tls' && matchAddress === true) found.push(`matchAddress is stated, but transport is ${transport}: nobody shows a certificate`)
   if (transport === 'tcp' && host !== undefined && insecure !== true && !isThisMachine(host)) found.push(tcpRefused(`host ${host}`, 'insecure: true'))
-  if (Buffer.byteLength(identifier) > IDENTIFIER_BYTES) found.push(`identifier has ${Buffer.byteLength(identifier)} bytes; ${IDENTIFIER_BYTES} fit into a packet, and ${ORIGINAL_IDENTIFIER_BYTES} into one of an original client`)
-  if (identifier.endsWith('\0') || !identifier.isWellFormed()) found.push('identifier must be well-formed Unicode, with no zero at its end: it would be lost on the way')
+  const misnamed = faultOfIdentifier(identifier)
+  if (misnamed !== undefined) found.push(`identifier ${misnamed}`)
   if (versions !== undefined && readRequirement(versions) === undefined) found.push(`versions: "${versions}" is no requirement of versions such as ~> 1.2 or >= 1.0.0 and < 2.0.0`)
   if (!Number.isFinite(packetGap) || packetGap < 0) found.push('packetGap must be a number of ms, 0 or more')
   if (!Array.isArray(atoms) || atoms.some((atom) => typeof atom !== 'string')) found.push('atoms must be a list of names')

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { WaystationError } from '../core/errors.ts'
 import { LIMITS, limitsWith, type LimitName, type Limits } from '../core/limits.ts'
 import { isLoopback } from '../http/address.ts'
-import { IDENTIFIER_BYTES, type Sender, type Version, type Work } from '../protocol/erps/messages.ts'
+import type { Sender, Version, Work } from '../protocol/erps/messages.ts'
 import { judge } from '../protocol/erps/judge.ts'
 import { readVersion } from '../protocol/erps/versions.ts'
 import { openConnection } from '../services/connection.ts'
@@ -57,9 +57,6 @@ export const dialing = {
   limits: v.optional(v.record(v.string(), count)),
   logger: v.optional(v.object({ info: v.function(), warn: v.function(), error: v.function() })),
 }
-
-export const identifier = v.pipe(v.string(), v.check((text) => Buffer.byteLength(text) <= IDENTIFIER_BYTES, `has more than ${IDENTIFIER_BYTES} bytes`))
-export const version = v.pipe(v.string(), v.check((text) => readVersion(text) !== undefined, 'must be a version such as 1.2.3'))
 
 /**
  * Looks whether options can be used.

@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs'
 import * as v from 'valibot'
-import { WaystationError } from '../core/errors.ts'
-import { topicFromText } from '../core/topic.ts'
-import { readRequirement, readVersion } from '../protocol/erps/versions.ts'
-import type { SigningKey } from '../services/ports.ts'
-import type { Policy } from '../services/policy.ts'
+import { isServiceName, MAX_SERVICE_BYTES } from '../core/calls.ts'
+import { IDENTIFIER_BYTES } from '../protocol/erps/messages.ts'
+import { readVersion } from '../protocol/erps/versions.ts'
+import { POLICIES, type Policy } from '../services/policy.ts'
 import type { TlsFiles } from '../zones/ports.ts'
 import { files, host, isThisMachine, pattern, port, tcpRefused } from './link-options.ts'
 import { explain, fault, parsedJson, type Faults } from './option-faults.ts'
@@ -58,29 +56,38 @@ export interface ServiceServerConfig {
   readonly keys?: string
 }
 
-/** Bytes of a name: it stands in paths, and 36 of them in a header. */
-export const LONGEST_SERVICE = 255
-
 /** What is wrong with the name of a service, in words. */
 export function faultOfService(name: string): string | undefined {
+  if (isServiceName(name)) return undefined
   if (name === '') return 'is empty'
-  if (!name.isWellFormed()) return 'must be well-formed Unicode'
-  return Buffer.byteLength(name) > LONGEST_SERVICE ? `has more than ${LONGEST_SERVICE} bytes` : undefined
+  return name.isWellFormed() ? `has more than ${MAX_SERVICE_BYTES} bytes` : 'must be well-formed Unicode'
 }
 
+/** What is wrong with an identifier, in words. */
+export function faultOfIdentifier(text: string): string | undefined {
+  const bytes = Buffer.byteLength(text)
+  if (bytes > IDENTIFIER_BYTES) return `has ${bytes} bytes, and ${IDENTIFIER_BYTES} fit into a packet`
+  return text.endsWith('\0') || !text.isWellFormed() ? 'must be well-formed Unicode, with no zero at its end: it would be lost on the way' : undefined
+}
+
+export const identifier = v.pipe(v.string(), v.check((text) => faultOfIdentifier(text) === undefined, (issue) => faultOfIdentifier(issue.input) ?? ''))
+export const version = v.pipe(v.string(), v.check((text) => readVersion(text) !== undefined, (issue) => `must be a version such as 1.2.3, not ${JSON.stringify(issue.input)}`))
+/** Past this a timer of Node's goes off at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+export const gap = v.pipe(v.number(), v.check((ms) => ms >= 0 && ms <= LONGEST_TIMER, (issue) => `must be a number of ms from 0 to ${LONGEST_TIMER}, not ${issue.input}`))
 const who = v.picklist(['anyone', 'signed', 'local', 'nobody'])
 const rules = v.array(v.strictObject({ services: pattern, call: v.optional(who), callers: v.optional(v.array(pattern)), workers: v.optional(v.array(pattern)) }))
 const services = v.array(v.strictObject({
   name: v.pipe(v.string(), v.check((text) => faultOfService(text) === undefined, (issue) => faultOfService(issue.input) ?? '')),
-  policy: v.optional(v.picklist(['least', 'hash', 'round-robin'])),
+  policy: v.optional(v.picklist(POLICIES)),
   servers: v.optional(v.array(v.strictObject({ server: host, port }))),
   tls: v.optional(v.strictObject(files)),
   transport: v.optional(v.picklist(['tls', 'tcp'])),
   insecure: v.optional(v.boolean()),
-  identifier: v.optional(v.pipe(v.string(), v.check((text) => Buffer.byteLength(text) <= 36, 'has more than 36 bytes'))),
-  version: v.optional(v.pipe(v.string(), v.check((text) => readVersion(text) !== undefined, 'must be a version such as 1.2.3'))),
-  slots: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
-  packetGap: v.optional(v.pipe(v.number(), v.minValue(0))),
+  identifier: v.optional(identifier),
+  version: v.optional(version),
+  slots: v.optional(v.pipe(v.number(), v.check((count) => Number.isSafeInteger(count) && count >= 1, (issue) => `must be a whole number from 1 on, not ${issue.input}`))),
+  packetGap: v.optional(gap),
 }))
 const SERVICE_KEYS = ['name', 'policy', 'servers', 'server', 'port', 'tls', 'transport', 'insecure', 'identifier', 'version', 'slots', 'packetGap', ...Object.keys(files)]
 
@@ -97,49 +104,29 @@ export function readServices(value: unknown): { value: readonly ServiceConfig[] 
   const parsed = v.safeParse(services, stated.value)
   if (!parsed.success) return fault(...parsed.issues.map((issue) => explain(issue, 'a service', SERVICE_KEYS)))
   const read = parsed.output as readonly ServiceConfig[]
-  const names = read.map(({ name }) => name)
-  const twice = names.filter((name, i) => names.indexOf(name) !== i).map((name) => ` has ${name} twice`)
-  const faults = [...twice, ...read.flatMap((service, i) => faultsOf(service).map((text) => `[${i}]${text}`))]
+  const faults = [...twice(read.map(({ name }) => name)), ...read.flatMap((service, i) => faultsOf(service).map((text) => `[${i}]${text}`))]
   return faults.length > 0 ? fault(...faults) : { value: read }
 }
 
-function faultsOf({ servers = [], tls, transport = 'tls', insecure }: ServiceConfig): string[] {
-  if (servers.length === 0) return tls === undefined ? [] : ['.tls is stated, but no .servers that it is for']
-  if (transport === 'tls') return tls === undefined ? ['.tls is missing: { cacertfile, certfile, keyfile }'] : []
-  if (tls !== undefined) return ['.tls is stated, but .transport is tcp']
-  return insecure === true ? [] : servers.filter(({ server }) => !isThisMachine(server)).map(({ server }) => tcpRefused(`.servers ${server}`, 'insecure: true'))
+function twice(names: readonly string[]): string[] {
+  const again = names.filter((name, i) => names.indexOf(name) !== i)
+  return [...new Set(again)].map((name) => `has ${name} twice`)
 }
 
-/** Bytes of the shortest secret that packets may be signed with. */
-const SHORTEST_SECRET = 16
+/** What says how daemons are called, and nothing of workers. */
+const OF_SERVERS = ['tls', 'transport', 'insecure', 'identifier', 'version', 'slots', 'packetGap'] as const
 
-/**
- * Keys that packets are signed with: a JSON object of ids and secrets, the first of which signs.
- * @throws {WaystationError} `config_invalid`, without a secret in it
- */
-export function readSigningKeys(file: string): SigningKey[] {
-  const failed = (why: string): never => {
-    throw new WaystationError('config_invalid', `${file} ${why}`)
-  }
-  let read: unknown
-  try {
-    read = JSON.parse(readFileSync(file, 'utf8'))
-  } catch (error) {
-    failed(error instanceof SyntaxError ? 'must be JSON: { "id": "secret" }' : `cannot be read: ${(error as Error).message}`)
-  }
-  if (typeof read !== 'object' || read === null || Array.isArray(read)) return failed('must be JSON: { "id": "secret" }')
-  const keys = Object.entries(read).map(([id, secret]): SigningKey => {
-    if (id === '' || Buffer.byteLength(id) > 16) failed(`has a key whose id is not 1 to 16 bytes long`)
-    if (typeof secret !== 'string' || Buffer.byteLength(secret) < SHORTEST_SECRET) failed(`has no secret of at least ${SHORTEST_SECRET} bytes under ${id}`)
-    return { id, secret: Buffer.from(secret as string) }
-  })
-  return keys.length === 0 ? failed('has no key') : keys
+function faultsOf(service: ServiceConfig): string[] {
+  const { servers = [], tls, transport = 'tls', insecure } = service
+  if (servers.length === 0) return OF_SERVERS.filter((key) => service[key] !== undefined).map((key) => `.${key} is stated, but no .servers that it is for`)
+  const found = twice(servers.map(({ server, port: to }) => `${server}:${to}`)).map((text) => `.servers ${text}`)
+  if (transport === 'tls') return tls === undefined ? [...found, '.tls is missing: { cacertfile, certfile, keyfile }'] : found
+  if (tls !== undefined) found.push('.tls is stated, but .transport is tcp')
+  if (insecure === true) return found
+  return [...found, ...servers.filter(({ server }) => !isThisMachine(server)).map(({ server }) => tcpRefused(`.servers ${server}`, 'insecure: true'))]
 }
 
-/** Whether a requirement can be used, for whoever states one. */
-export function faultOfVersions(text: string): string | undefined {
-  return readRequirement(text) === undefined ? `"${text}" is no requirement of versions such as ~> 1.2 or >= 1.0.0 and < 2.0.0` : undefined
+/** Where rules speak of names of certificates. */
+export function namedIn(stated: readonly ServiceRule[]): string[] {
+  return stated.flatMap((rule, i) => (['callers', 'workers'] as const).flatMap((key) => ((rule[key]?.length ?? 0) > 0 ? [`[${i}].${key} ${JSON.stringify(rule[key])}`] : [])))
 }
-
-/** The name as globs see it. */
-export const nameOf = topicFromText

@@ -11,7 +11,7 @@ import { createServiceDaemon, type ServiceDaemon, type WorkerEvents } from '../s
 import { createIdempotency } from '../services/idempotency.ts'
 import type { PoolView } from '../services/pool.ts'
 import { createPools } from '../services/pools.ts'
-import type { Caller, Connection, SigningKey } from '../services/ports.ts'
+import type { Caller, Connection } from '../services/ports.ts'
 import { createSwitchboard } from '../services/switchboard.ts'
 import { openCredentials } from '../zones/credentials.ts'
 import type { Credentials } from '../zones/ports.ts'
@@ -20,7 +20,7 @@ import type { HubMetrics } from './metrics.ts'
 import type { Options } from './options.ts'
 import { createRefusalLog } from './refusal-log.ts'
 import { openServiceLinks, type OutboundView, type ServiceLinks } from './service-links.ts'
-import { readSigningKeys } from './service-options.ts'
+import { readSigningKeys } from './service-signing.ts'
 
 /** Everything of a hub that has to do with services. */
 export interface Services {
@@ -50,7 +50,7 @@ export interface ServicesParts {
 /** @throws {WaystationError} `config_invalid` for a file of keys that cannot be used */
 export function createServices(parts: ServicesParts): Services {
   const { options, kit: { limits, clock }, random, logger, metrics } = parts
-  const signing = options.serviceKeys === '' ? undefined : readSigningKeys(options.serviceKeys) as [SigningKey, ...SigningKey[]]
+  const signing = options.serviceKeys === '' ? undefined : readSigningKeys(options.serviceKeys)
   const pools = createPools({ clock, random, limits, stated: new Map(options.services.map(({ name, policy = 'least' }) => [name, policy])) })
   const switchboard = createSwitchboard({
     pools, limits,

@@ -8,11 +8,14 @@ import { connectLink, type Link, type LinkOptions } from '../server/link.ts'
 import { createLogger } from '../server/log.ts'
 import type { Config } from '../server/options.ts'
 import type { PublicHub } from '../server/public-hub.ts'
-import { serveService, type Handlers, type ServeServiceOptions, type Service, type ServiceHandlers, type Shown, type ValueOf } from '../server/serve-service.ts'
+import { serveService, type Handlers, type HandlersOf, type ServeServiceOptions, type Service, type ServiceHandlers, type Shown, type ValueOf } from '../server/serve-service.ts'
 import { workService, type RunningWorker, type WorkerState, type WorkServiceOptions } from '../server/work-service.ts'
 
 /** What stands in every universe by itself: where a service is, and how it is reached. */
 type Reached = 'server' | 'port' | 'servers' | 'policy' | 'tls' | 'transport' | 'insecure' | 'identifier'
+
+type ServedHere<As extends Shown> = Omit<ServeServiceOptions<As>, 'port' | 'host' | 'tls' | 'transport' | 'insecure'>
+type WorkingHere<As extends Shown> = Omit<WorkServiceOptions<As>, 'hub' | 'name' | 'tls' | 'transport' | 'insecure'>
 
 /**
  * A world for one test: a hub with its own topics, names of services, registry and folder, and everything that was opened in
@@ -24,9 +27,11 @@ export interface Universe extends AsyncDisposable {
   /** Where its port is. */
   readonly url: string
   /** A service of this universe that listens for itself. The same name in another universe is another service. */
-  serveService<As extends Shown = 'terms'>(name: string, options: Omit<ServeServiceOptions<As>, 'port' | 'host' | 'tls' | 'transport' | 'insecure'>, handlers: Handlers<ValueOf<As>>): Promise<Service<ValueOf<As>>>
+  serveService<As extends Shown = 'terms'>(name: string, options: ServedHere<As>, handlers: HandlersOf<ValueOf<As>>): Promise<Service<ValueOf<As>>>
+  serveService<As extends Shown = 'terms'>(name: string, options: ServedHere<As>, handlers: ServiceHandlers<ValueOf<As>>): Promise<Service<ValueOf<As>>>
   /** A worker of its hub, at work when this settles. */
-  workService<As extends Shown = 'terms'>(name: string, options: Omit<WorkServiceOptions<As>, 'hub' | 'name' | 'tls' | 'transport' | 'insecure'>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker>
+  workService<As extends Shown = 'terms'>(name: string, options: WorkingHere<As>, handlers: HandlersOf<ValueOf<As>>): Promise<RunningWorker>
+  workService<As extends Shown = 'terms'>(name: string, options: WorkingHere<As>, handlers: ServiceHandlers<ValueOf<As>>): Promise<RunningWorker>
   /** A client of the service of this name: of one that listens for itself where there is one, else by way of the hub. */
   connectService<As extends Shown = 'terms'>(name: string, options?: Omit<ConnectServiceOptions<As>, Reached>): Promise<ConnectedService<ValueOf<As>>>
   /** Topics of another universe come into this one. */
@@ -69,18 +74,18 @@ export async function universe(config: Config = {}): Promise<Universe> {
     server,
     hub: server.hub,
     get url() { return server.url },
-    async serveService(name, options, handlers) {
-      const service = all.use(await serveService({ logger, ...options, limits: quick(options.limits), transport: 'tcp', port: 0 }, handlers as ServiceHandlers<never>))
+    async serveService<As extends Shown>(name: string, options: ServedHere<As>, handlers: Handlers<ValueOf<As>>): Promise<Service<ValueOf<As>>> {
+      const service = all.use(await serveService({ logger, ...options, limits: quick(options.limits), transport: 'tcp', port: 0 }, handlers as ServiceHandlers<ValueOf<As>>))
       services.set(name, { port: service.port, ...(options.identifier !== undefined && { identifier: options.identifier }) })
       return service
     },
-    async workService(name, options, handlers) {
+    async workService<As extends Shown>(name: string, options: WorkingHere<As>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker> {
       const works = Promise.withResolvers<void>()
       const onState = (state: WorkerState): void => {
         if (state.state === 'working') works.resolve()
         options.onState?.(state)
       }
-      const worker = all.use(await workService({ logger, ...options, limits: quick(options.limits), onState, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers))
+      const worker = all.use(await workService({ logger, ...options, limits: quick(options.limits), onState, hub: { server: '127.0.0.1', port: server.servicePort as number }, name, transport: 'tcp' }, handlers as ServiceHandlers<ValueOf<As>>))
       await works.promise
       return worker
     },

@@ -1,7 +1,9 @@
 import type { TestContext } from 'node:test'
+import { deflateSync } from 'node:zlib'
 import type { ConnectionOptions } from 'node:tls'
 import type { Config } from '../../src/server/options.ts'
 import type { PacketType } from '../../src/protocol/erps/messages.ts'
+import { encode } from '../../src/protocol/etf/encode.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
 import { universe, type Universe } from '../../src/testing/universe.ts'
 import { connectErps, type ErpsClient } from './erps-client.ts'
@@ -86,4 +88,12 @@ export function givenIn([type, term]: [PacketType, Term]): Given {
 
 export function answer(worker: ErpsClient, ref: Term, value: Term): void {
   worker.packet('reply', new Tuple(value, ref))
+}
+
+/** A term as an original sends it where it is told to compress. @param claimed bytes that it says it has */
+export function compressed(term: Term, claimed?: number): Buffer {
+  const bare = encode(term).subarray(1)
+  const head = Buffer.from([131, 80, 0, 0, 0, 0])
+  head.writeUInt32BE(claimed ?? bare.length, 2)
+  return Buffer.concat([head, deflateSync(bare)])
 }
