@@ -7,6 +7,8 @@ import { temporaryFolder } from './support/certificates.ts'
 import { openStream } from './support/sse.ts'
 import { connect } from './support/websocket.ts'
 import { run, waystation } from './support/process.ts'
+import type { JsonValue, ServiceHandlers } from '../src/server/service.ts'
+import { universe } from '../src/testing/universe.ts'
 import { blocks } from './support/readme.ts'
 import { until } from './support/events.ts'
 
@@ -26,7 +28,7 @@ test('the program in the README runs as it stands, in twelve lines or so', async
 })
 
 test('the configuration in the README is valid', async (t) => {
-  const config = blocks(README, 'ts')[1] as string
+  const config = blocks(README, 'ts').find((block) => block.includes('defineConfig')) as string
   const folder = temporaryFolder(t)
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(root, join(folder, 'node_modules', 'waystation'))
@@ -34,6 +36,18 @@ test('the configuration in the README is valid', async (t) => {
   const check = run(t, process.execPath, ['--conditions=waystation/source', join(root, 'src/cli/main.ts'), 'check'], { cwd: folder })
   assert.deepEqual(await check.exited, { code: 0, signal: null }, check.stderr())
   assert.match(check.stdout(), /publish":"local/)
+})
+
+test('the service in the README answers what its curl asks', async () => {
+  const [block] = blocks(README, 'ts').filter((one) => one.includes('export const service'))
+  const { service, options } = await import(`data:text/javascript,${encodeURIComponent(block as string)}`) as { service: ServiceHandlers<JsonValue>; options: { as: 'json' } }
+  await using world = await universe()
+  await world.workService('math', options, service)
+  const curl = blocks(README, 'sh').find((one) => one.includes('/_/call/math')) as string
+  const [, header = '', body = '', path = ''] = /-H '([^']*)' -d '([^']*)' http:\/\/[^/]*(\S*)/.exec(curl) ?? []
+  const [name, value] = header.split(': ') as [string, string]
+  const response = await fetch(world.url + path, { method: 'POST', body, headers: { [name]: value } })
+  assert.deepEqual([response.status, await response.json()], [200, 3])
 })
 
 test('npm start and the commands of the README: one curl reaches a page, an event stream and "sub"', async (t) => {

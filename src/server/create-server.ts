@@ -147,7 +147,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     termAtoms: 'any',
     failed: (error) => logger.error({ err: error }, 'a call could not be handled'),
   })
-  const operations = createOperations({ ready: () => !stopping && started, registry, links: () => links.views(), metrics })
+  const operations = createOperations({ ready: () => !stopping && started, registry, links: () => links.views(), services: services.outbound, metrics })
 
   const lonelyps = options.lonelyps && registry !== undefined ? composeLonelyps(options, { kit, registry, bodies, logger, origins, admit: admissions.admit, epoch: log.epoch, listeners }) : undefined
 
@@ -220,8 +220,13 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
 
   /** What connects and listens beside the port: all of it, or nothing. */
   async function startStated(): Promise<void> {
-    await links.startStated(options)
-    await services.start()
+    const undo = await links.startStated(options)
+    try {
+      await services.start()
+    } catch (error) {
+      await undo()
+      throw error
+    }
   }
 
   async function close(now?: AbortSignal): Promise<void> {

@@ -39,8 +39,8 @@ export interface Links {
   serve(options: DaemonOptions): Promise<RunningEnd & { readonly port: number; readonly takers: number }>
   /** Settles at once; the link is made in the background. @throws {WaystationError} `config_invalid` */
   connect(options: LinkOptions): Promise<RunningEnd & { view(): LinkView }>
-  /** What the options of the hub state: all of it, or nothing, and then it can be tried again. @throws as above */
-  startStated(options: Options): Promise<void>
+  /** What the options of the hub state: all of it, or nothing, and then it can be tried again. Gives what takes it back. @throws as above */
+  startStated(options: Options): Promise<() => Promise<void>>
   views(): readonly LinkView[]
   /** Connections of takers. */
   readonly takers: number
@@ -144,13 +144,15 @@ export function createLinks(parts: { kit: TransportKit; random: Random; hub: Hub
     },
     async startStated(options) {
       const begun: RunningEnd[] = []
+      const undo = async (): Promise<void> => void await Promise.all(begun.map(({ stop }) => stop(AbortSignal.abort())))
       try {
         if (options.linkPort !== '') begun.push(await links.serve(daemonOf(options, options.linkPort)))
         for (const link of options.links) begun.push(await links.connect(link))
       } catch (error) {
-        await Promise.all(begun.map(({ stop }) => stop(AbortSignal.abort())))
+        await undo()
         throw error
       }
+      return undo
     },
     views: () => [...clients].map((client) => client.view()),
     get takers() { return [...daemons].reduce((sum, { takers }) => sum + takers, 0) },

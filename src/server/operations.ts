@@ -3,16 +3,18 @@ import { replyText } from '../http/reply.ts'
 import type { Request, Route } from '../http/server.ts'
 import type { LinkView } from '../links/ports.ts'
 import type { HubMetrics } from './metrics.ts'
+import type { OutboundView } from './service-links.ts'
 
 /**
- * `/_/healthz` (the process answers), `/_/readyz` (it takes newcomers, the database of registrations and keys answers, and
- * the links that topics are taken by are there; `?exclude=registry` and `?exclude=links` leave those out) and
- * `/_/metrics` (Prometheus).
+ * `/_/healthz` (the process answers), `/_/readyz` (it takes newcomers, the database of registrations and keys answers, the
+ * links that topics are taken by are there, and so are the daemons of services that it calls; `?exclude=registry`,
+ * `?exclude=links` and `?exclude=services` leave those out) and `/_/metrics` (Prometheus).
  */
 export function createOperations(parts: {
   ready: () => boolean
   registry: { readonly available: boolean } | undefined
   links: () => readonly LinkView[]
+  services: () => readonly OutboundView[]
   metrics: HubMetrics
 }): Route {
   function readiness(query: string): readonly [status: number, text: string] {
@@ -22,6 +24,8 @@ export function createOperations(parts: {
     const down = parts.links().filter(({ current }) => current.state === 'down').length
     // Where they lead is for the log and the metrics: this page is for whoever asks.
     if (down > 0) lacks.push(['links', down === 1 ? 'a link is down' : `${down} links are down`])
+    const gone = parts.services().filter(({ current }) => current.state !== 'up').length
+    if (gone > 0) lacks.push(['services', gone === 1 ? 'a service is down' : `${gone} services are down`])
     if (lacks.length === 0) return [200, 'ready\n']
     const excluded = new URLSearchParams(query).getAll('exclude')
     const missed = lacks.filter(([part]) => !excluded.includes(part))

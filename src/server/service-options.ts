@@ -66,7 +66,7 @@ export function faultOfService(name: string): string | undefined {
 /** What is wrong with an identifier, in words. */
 export function faultOfIdentifier(text: string): string | undefined {
   const bytes = Buffer.byteLength(text)
-  if (bytes > IDENTIFIER_BYTES) return `has ${bytes} bytes, and ${IDENTIFIER_BYTES} fit into a packet`
+  if (bytes > IDENTIFIER_BYTES) return `has ${bytes} bytes; ${IDENTIFIER_BYTES} fit into a packet, and 11 into one of an original client`
   return text.endsWith('\0') || !text.isWellFormed() ? 'must be well-formed Unicode, with no zero at its end: it would be lost on the way' : undefined
 }
 

@@ -362,7 +362,7 @@ test('options that cannot be used are named', async () => {
   assert.match(await wrong({ ...fine, policy: 'hash' }), /policy is stated, but there is only one server/)
   assert.match(await wrong({ ...fine, transport: 'tls' }), /tls is missing/)
   assert.match(await wrong({ ...fine, server: '192.0.2.1' }), /is not this machine/)
-  assert.match(await wrong({ ...fine, identifier: 'i'.repeat(37) }), /identifier has more than 36 bytes/)
+  assert.match(await wrong({ ...fine, identifier: 'i'.repeat(37) }), /identifier has 37 bytes; 36 fit/)
   assert.match(await wrong({ ...fine, version: 'latest' }), /version must be a version/)
   assert.match(await wrong({ ...fine, compressed: 10 }), /compressed/)
   assert.match(await wrong({ ...fine, timeout: 0 }), /timeout must be/)
