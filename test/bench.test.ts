@@ -19,7 +19,7 @@ import { LINK_SCENARIOS, parseLinkOptions } from '../bench/link-options.ts'
 import { runLoad, startServer } from '../bench/processes.ts'
 import { ROWS, type RowName } from '../bench/rows.ts'
 import { parseServiceOptions, SERVICE_SCENARIOS } from '../bench/service-options.ts'
-import { NAMES } from '../bench/service-rows.ts'
+import { NAMES, rowsOf } from '../bench/service-rows.ts'
 import { besideGrpc } from '../bench/services.ts'
 import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
 import { median, renderTable } from '../bench/table.ts'
@@ -175,6 +175,12 @@ test('calls of services are compared with those of gRPC of which as many are und
   const row = (by: string, together: number, ...rates: number[]) => ({ scenario: 'direct', of: { 'under way': together, by }, rounds: rates.map((perSecond) => ({ perSecond })) })
   const rows = [row(NAMES['erps-tls'], 1, 10, 90, 30), row(NAMES.grpc, 1, 5, 1, 10), row(NAMES.http, 64, 7), row(NAMES['erps-tls'], 8, 7), row(NAMES.grpc, 64, 14)]
   assert.deepEqual(besideGrpc(rows), [{ ratio: 6 }, { ratio: 1 }, { ratio: 0.5 }, {}, { ratio: 1 }])
+})
+
+test('the bench of services measures each number of calls under way once, and by Erps and by POST through a hub', () => {
+  const options = parseServiceOptions(['--concurrent', '1', '--pipelined', '8', '--only', 'hub'])
+  assert.ok('seconds' in options)
+  assert.deepEqual(rowsOf(options).map(({ of }) => Object.values(of)), [[1, 'Erps, TLS'], [1, 'POST, TCP'], [8, 'Erps, TLS'], [8, 'POST, TCP']])
 })
 
 test('the options of the bench of services are told, and its mistakes', () => {

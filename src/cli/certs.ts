@@ -44,15 +44,15 @@ type Act = (authority: Authority, wanted: Wanted, problems: string[]) => () => P
 
 const ACTS: Readonly<Record<Word, Act>> = { init, server: leafOf('server'), client: leafOf('client'), renew, revoke, show }
 
-/** Certificates for links (PonyExpress, section 9). */
+/** Certificates for links and services (PonyExpress, section 9). */
 export const certs: Command = {
   name: 'certs',
   usage: `${Object.keys(TAKES).join('|')} --dir DIR [options]`,
-  summary: 'Makes a private CA and certificates for both ends of links, renews, revokes and shows them.',
+  summary: 'Makes a private CA and certificates for both ends of links and services, renews, revokes and shows them.',
   words: {
     init: 'makes a CA: ca.pem, which every end needs, ca.key, which none does, and crl.pem, the list of revoked certificates',
-    server: 'makes NAME.pem and NAME.key for a daemon, which gives topics',
-    client: 'makes NAME.pem and NAME.key for a hub that takes topics',
+    server: 'makes NAME.pem and NAME.key for a daemon, which gives topics, or serves, or lets callers and workers in',
+    client: 'makes NAME.pem and NAME.key for a hub that takes topics, a caller or a worker',
     renew: 'makes another certificate of the same name and names, with a new key',
     revoke: 'puts certificates into crl.pem: hubs that have the new one let them in no more',
     show: 'prints what was issued, and until when it holds',
@@ -111,9 +111,11 @@ function leafOf(side: 'server' | 'client'): Act {
       if (side === 'server') {
         if (ips.length === 0) io.err.write('It holds no IP address; Elixir clients of PonyExpress check the address that they connect to, and need one (--ip).\n')
         io.out.write(`\nnext: waystation serve --link-port 5555 --link-cacertfile ${in_('ca.pem')} \\\n        --link-certfile ${in_(`${name}.pem`)} --link-keyfile ${in_(`${name}.key`)} --link-crlfile ${in_('crl.pem')}\n`)
+        io.out.write(`for services: the same flags with --service- in place of --link-, or waystation service run ./service.ts\n`)
       } else {
         io.out.write(`\nnext: in the configuration of the hub that takes topics, with these files beside it:\n`)
         io.out.write(`  links: [{ server: '127.0.0.1', port: 5555, topics: ['my_topic'], tls: {\n    cacertfile: ${quoted('ca.pem')}, certfile: ${quoted(`${name}.pem`)}, keyfile: ${quoted(`${name}.key`)} } }]\n`)
+        io.out.write(`for services: waystation service work ./service.ts --hub HOST:PORT --name NAME --cacertfile ${in_('ca.pem')} \\\n        --certfile ${in_(`${name}.pem`)} --keyfile ${in_(`${name}.key`)}\n`)
       }
       return 0
     }
@@ -139,7 +141,7 @@ function revoke(authority: Authority, { own, io }: Wanted, problems: string[]): 
   const which = typeof serial === 'string' ? { serial } : { name: needName(own, 'revoke', problems) }
   return async () => {
     for (const { name, serial: number } of await authority.revoke(which)) io.out.write(`revoked: ${printable(name)}, number ${number}\n`)
-    io.out.write(`\nnext: copy ${word(relative(io.cwd, resolve(io.cwd, String(own['dir']), 'crl.pem')))} to every hub that has it as its crlfile; it ends their links within five seconds.\n`)
+    io.out.write(`\nnext: copy ${word(relative(io.cwd, resolve(io.cwd, String(own['dir']), 'crl.pem')))} to every hub that has it as its crlfile; it ends their links and connections within five seconds.\n`)
     return 0
   }
 }

@@ -5,6 +5,8 @@ import { WaystationError } from '../core/errors.ts'
 import { createLogger } from '../server/log.ts'
 import { hint } from '../server/nearest.ts'
 import { serveService, type Handlers, type JsonValue, type ServeServiceOptions, type ServiceHandlers } from '../server/serve-service.ts'
+import { readPlace } from '../server/service-dialing.ts'
+import { faultOfService } from '../server/service-options.ts'
 import { readSigningKeys } from '../server/service-signing.ts'
 import { workService, type WorkServiceOptions } from '../server/work-service.ts'
 import type { Command, Io } from './command.ts'
@@ -66,10 +68,11 @@ export const service: Command = {
     const level = typeof own['log-level'] === 'string' ? LEVELS.find((one) => one === own['log-level']) : 'info'
     if (level === undefined) problems.push(`--log-level must be one of ${LEVELS.join(', ')}`)
     const shared = sharedOf(own, lists, io, problems)
+    const ends = what === 'run' ? listenerOf(own, problems) : workOf(own, problems)
     if (problems.length > 0 || file === undefined) throw new WaystationError('bad_request', problems.join('; '))
     const { handlers, stated } = await load(file, io.cwd)
     const options = { ...stated, ...shared, logger: createLogger(level ?? 'info'), ...(shared.atoms.length === 0 && { atoms: stated.atoms ?? [] }) }
-    return what === 'run' ? listen(options, handlers, own, io) : work(options, handlers, own, io)
+    return 'hub' in ends ? work({ ...options, ...ends }, handlers, io) : listen({ ...options, ...ends }, handlers, io)
   },
 }
 
@@ -100,34 +103,50 @@ function sharedOf(own: Own, lists: Readonly<Record<string, readonly string[]>>, 
   }
 }
 
-async function listen(options: Shared, handlers: Loaded, own: Own, io: Io): Promise<number> {
+type Listener = Pick<ServeServiceOptions, 'port' | 'host' | 'identifier' | 'versions' | 'packetGap'>
+type Job = Pick<WorkServiceOptions, 'slots' | 'name'> & { readonly hub: string }
+
+/** What `run` alone is told. */
+function listenerOf(own: Own, problems: string[]): Listener {
   const text = (flag: Flag): string | undefined => (typeof own[flag] === 'string' ? own[flag] : undefined)
   const [host, identifier, versions, gap] = [text('host'), text('identifier'), text('versions'), text('packet-gap')]
-  await using running = await serveService({
-    ...options,
-    port: numberOf(text('port') ?? '0', '--port', 'a port number'),
+  const port = numberOf(text('port') ?? '0', '--port must be a port number from 0 to 65535', 0, 65_535, problems)
+  return {
+    port,
     ...(host !== undefined && { host }),
     ...(identifier !== undefined && { identifier }),
     ...(versions !== undefined && { versions }),
-    ...(gap !== undefined && { packetGap: numberOf(gap, '--packet-gap', 'a number of ms') }),
-  }, handlers as ServiceHandlers<never>)
+    ...(gap !== undefined && { packetGap: numberOf(gap, '--packet-gap must be a number of ms', 0, Infinity, problems) }),
+  }
+}
+
+/** What `work` alone is told. */
+function workOf({ hub = '', name = '', slots }: Own, problems: string[]): Job {
+  if (hub === '') problems.push('--hub is missing: where the hub lets workers in, host:port')
+  else if (readPlace(String(hub)) === undefined) problems.push(`--hub must be host:port, not ${JSON.stringify(hub)}`)
+  if (name === '') problems.push('--name is missing: the service that it works for')
+  else if (faultOfService(String(name)) !== undefined) problems.push(`--name ${faultOfService(String(name))}`)
+  return { hub: String(hub), name: String(name), ...(typeof slots === 'string' && { slots: numberOf(slots, '--slots must be a number of calls, 1 or more', 1, 0xffff_ffff, problems) }) }
+}
+
+function numberOf(text: string, what: string, least: number, most: number, problems: string[]): number {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(number >= least && number <= most)) problems.push(`${what}, not ${JSON.stringify(text)}`)
+  return number
+}
+
+async function listen(options: Shared & Listener, handlers: Loaded, io: Io): Promise<number> {
+  await using running = await serveService(options, handlers as ServiceHandlers<never>)
   io.out.write(`the service listens on port ${running.port} (${options.transport === 'tcp' ? 'plain TCP' : 'mutual TLS'})\n`)
   await stopped(io.stop)
   return 0
 }
 
-async function work(options: Shared, handlers: Loaded, own: Own, io: Io): Promise<number> {
-  const { hub, name, slots } = own
-  if (typeof hub !== 'string') throw new WaystationError('bad_request', '--hub is missing: where the hub lets workers in, host:port')
-  if (typeof name !== 'string') throw new WaystationError('bad_request', '--name is missing: the service that it works for')
-  const { as, atoms, safe, tls, transport, insecure, signing, logger } = options
+async function work({ identifier: _, versions: _unused, ...options }: Shared & Job, handlers: Loaded, io: Io): Promise<number> {
   await using running = await workService({
-    hub, name, atoms,
-    ...(as !== undefined && { as }), ...(safe !== undefined && { safe }), ...(tls !== undefined && { tls }), ...(transport !== undefined && { transport }),
-    ...(insecure !== undefined && { insecure }), ...(signing !== undefined && { signing }), ...(logger !== undefined && { logger }),
-    ...(typeof slots === 'string' && { slots: numberOf(slots, '--slots', 'a number of calls') }),
+    ...options,
     onState(state) {
-      if (state.state === 'working') io.out.write(`at work for ${name}: ${hub} hands on its calls\n`)
+      if (state.state === 'working') io.out.write(`at work for ${options.name}: ${options.hub} hands on its calls\n`)
     },
   }, handlers as Handlers<never>)
   await stopped(io.stop)
@@ -135,9 +154,12 @@ async function work(options: Shared, handlers: Loaded, own: Own, io: Io): Promis
   return 0
 }
 
-function numberOf(text: string, flag: string, what: string): number {
-  if (!/^\d+$/.test(text)) throw new WaystationError('bad_request', `${flag} must be ${what}, not ${JSON.stringify(text)}`)
-  return Number(text)
+/** Where in the file it went wrong, as far as its error says so: `:3`. */
+function lineOf(error: unknown, href: string): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : ''
+  const [first = ''] = stack.split('\n')
+  const [, line] = /^\/.*:(\d+)$/.exec(first) ?? new RegExp(`${RegExp.escape(href)}:(\\d+)`).exec(stack) ?? []
+  return line === undefined ? '' : `:${line}`
 }
 
 const STATED = ['as', 'atoms', 'safe', 'identifier', 'versions'] as const
@@ -145,8 +167,9 @@ const STATED = ['as', 'atoms', 'safe', 'identifier', 'versions'] as const
 async function load(file: string, cwd: string): Promise<{ handlers: Loaded; stated: Stated }> {
   const path = resolve(cwd, file)
   if (!existsSync(path)) throw new WaystationError('bad_request', `${file}: there is no such file`)
-  const module = await import(pathToFileURL(path).href).catch((cause: Error) => {
-    throw new WaystationError('bad_request', `${file}: ${cause.message}`, cause)
+  const { href } = pathToFileURL(path)
+  const module = await import(href).catch((cause: unknown) => {
+    throw new WaystationError('bad_request', `${file}${lineOf(cause, href)}: ${cause instanceof Error ? cause.message : String(cause)}`, cause)
   }) as { service?: unknown; options?: unknown }
   const { service: handlers, options = {} } = module
   const isHandlers = typeof handlers === 'function' || (typeof handlers === 'object' && handlers !== null && ['call', 'cast', 'connected'].some((name) => typeof (handlers as Record<string, unknown>)[name] === 'function'))

@@ -20,8 +20,18 @@ export function holdProcess(): () => void {
 
 /** Chance that nobody can foresee. */
 export const realRandom = {
-  next: (): number => (webcrypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32,
+  next(): number {
+    // Many at a time: each drawing is a call of the system.
+    if (drawn === numbers.length) {
+      webcrypto.getRandomValues(numbers)
+      drawn = 0
+    }
+    return (numbers[drawn++] as number) / 2 ** 32
+  },
 }
+
+const numbers = new Uint32Array(256)
+let drawn = numbers.length
 
 let pool: Buffer = Buffer.alloc(0)
 let used = 0

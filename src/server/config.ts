@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { WaystationError } from '../core/errors.ts'
 import { NESTED_NAMES, spread } from './nested-options.ts'
+import { invalid } from './invalid.ts'
 import { hint } from './nearest.ts'
 import { readValue } from './option-values.ts'
 import { envName, flagName, OPTIONS, type Config, type Option, type OptionName, type Options } from './options.ts'
@@ -84,11 +85,6 @@ function statedBy(values: Source['values'], source: string, problems: string[]):
 /** Whether options may stand in one another there. */
 function isNested(source: string): boolean {
   return source !== 'environment' && source !== 'command line'
-}
-
-/** The error that tells these problems, a line each. */
-export function invalid(problems: readonly string[]): WaystationError {
-  return new WaystationError('config_invalid', '\n' + problems.map((line) => `  ${line}`).join('\n'))
 }
 
 /** What an embedding program states. */

@@ -141,7 +141,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const calls = createCalls({
     kit, origins, bodies, admit: admissions.admit,
     port: services.port,
-    identify: createCallers({ keys, schemes: options, identify }),
+    ...createCallers({ keys, schemes: options, identify }),
     atoms: serviceAtoms(options),
     // Each end looks at what it gets.
     termAtoms: 'any',

@@ -1,5 +1,5 @@
 import type { LinkState } from '../links/ports.ts'
-import { invalid } from './config.ts'
+import { invalid } from './invalid.ts'
 import { linksOf } from './link-hosts.ts'
 import { isThisMachine, readGrants, readLinks, tcpRefused, type LinkOptions, type LinkServerConfig } from './link-options.ts'
 import type { PublicHub } from './public-hub.ts'

@@ -9,7 +9,7 @@ import { createValues, decodeOptionsOf, type Shown, type ValueOf } from '../serv
 import { openCredentials } from '../zones/credentials.ts'
 import type { TlsFiles } from '../zones/ports.ts'
 import { contextFor } from './callers-context.ts'
-import { invalid } from './config.ts'
+import { invalid } from './invalid.ts'
 import { isThisMachine, tcpRefused } from './link-options.ts'
 import { createLogger } from './log.ts'
 import { explain } from './option-faults.ts'

@@ -1,10 +1,14 @@
 import type { Limits } from '../core/limits.ts'
 import type { Clock, Random } from '../core/ports.ts'
+import { TERM } from '../protocol/erps/payload.ts'
+import { scan } from '../protocol/etf/scan.ts'
 import { createCaller } from '../services/caller.ts'
 import { createServiceClient, type ClientState, type ServiceClient } from '../services/client.ts'
+import { unsent } from '../services/held.ts'
 import type { Member } from '../services/pool.ts'
 import type { Pools } from '../services/pools.ts'
-import type { SigningKey } from '../services/ports.ts'
+import type { Bare, Callee } from '../services/ports.ts'
+import type { SigningOptions } from '../services/signing.ts'
 import type { Logger } from './log.ts'
 import { openDialing, placeName, senderOf, type Dialing } from './service-dialing.ts'
 import type { ServiceAddress, ServiceConfig } from './service-options.ts'
@@ -30,8 +34,20 @@ const SAFE_GAP = 20
 /** ms between two keepalives to an original. */
 const KEEPALIVE = 60_000
 
+export interface ServiceLinksParts {
+  readonly services: readonly ServiceConfig[]
+  readonly pools: Pools
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits: Limits
+  readonly signing: SigningOptions['keys'] | undefined
+  /** Those that daemons know. */
+  readonly atoms: ReadonlySet<string>
+  readonly logger: Logger
+}
+
 /** @throws {WaystationError} `config_invalid` for files that cannot be used; nothing is open then */
-export async function openServiceLinks(parts: { services: readonly ServiceConfig[]; pools: Pools; clock: Clock; random: Random; limits: Limits; signing: readonly SigningKey[] | undefined; logger: Logger }): Promise<ServiceLinks> {
+export async function openServiceLinks(parts: ServiceLinksParts): Promise<ServiceLinks> {
   const { services, signing, limits, logger } = parts
   const opened: { readonly tools: Dialing; readonly config: ServiceConfig }[] = []
   try {
@@ -56,7 +72,7 @@ export async function openServiceLinks(parts: { services: readonly ServiceConfig
   }
 }
 
-function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { pools, clock, random, limits, logger }: { pools: Pools; clock: Clock; random: Random; limits: Limits; logger: Logger }): ServiceClient {
+function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { pools, clock, random, limits, atoms, logger }: ServiceLinksParts): ServiceClient {
   const { name, slots = SLOTS, packetGap = SAFE_GAP, transport = 'tls' } = config
   const about = { service: name, server: placeName(place) }
   const sender = senderOf(config)
@@ -66,7 +82,7 @@ function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { 
     if (state.state === 'up') {
       logger.info({ ...about, peer: state.peer }, 'a service is up')
       // It may be up for what it was taken for first, and then turn out to be a Waystation.
-      member ??= pools.join(name, { id: about.server, slots, callee: client })
+      member ??= pools.join(name, { id: about.server, slots, callee, fault })
       return
     }
     if (state.state === 'down') logger.warn({ ...about, why: state.why }, 'a service is down')
@@ -83,5 +99,25 @@ function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { 
     keepalive: KEEPALIVE,
     reconnect: limits.maxServiceRetry,
   })
+  /**
+   * One atom that the daemon does not know would end the connection that all callers share. A Waystation ends it as an
+   * original does, and is not known to be one before its first answer.
+   */
+  function fault(request: Bare): string | undefined {
+    try {
+      scan(Buffer.concat([TERM, request]), { atoms, maxDepth: limits.maxTermDepth, maxBytes: limits.maxPacketBytes })
+      return undefined
+    } catch (error) {
+      return `${(error as Error).message}; the option serviceAtoms says which ones the daemons of services know`
+    }
+  }
+
+  const callee: Callee = {
+    call(wish, settle) {
+      const why = fault(wish.request)
+      return why === undefined ? client.call(wish, settle) : unsent(clock, 'bad_request', why, settle)
+    },
+    cast: (request, identifier) => fault(request) === undefined && client.cast(request, identifier),
+  }
   return client
 }

@@ -134,7 +134,7 @@ export function createServices(parts: ServicesParts): Services {
     port: switchboard,
     async start() {
       try {
-        links = await openServiceLinks({ services: options.services, pools, clock, random, limits, signing, logger })
+        links = await openServiceLinks({ services: options.services, pools, clock, random, limits, signing, atoms: serviceAtoms(options), logger })
         await listen()
       } catch (error) {
         await undo()

@@ -149,11 +149,14 @@ class Call implements From, Tickable {
   readonly key: Buffer | undefined
   wheelSlot: Set<Tickable> | undefined = undefined
   readonly #ref: Bare
+  /** By which a Waystation takes it back. */
+  readonly #name: string | undefined
   readonly #waiting: Waiting
   readonly #until: number
   #state: 'open' | 'settled' | Leaving = 'open'
   #isCounted = false
   #controller: AbortController | undefined
+  #left: (() => void) | undefined
 
   constructor(waiting: Waiting, { identifier, version }: Packet, ref: Bare, terms: Terms | undefined) {
     const { connection, wheel, calls, byRef } = waiting
@@ -170,7 +173,8 @@ class Call implements From, Tickable {
     calls.add(this)
     waiting.refBytes += ref.length
     if (deadline !== undefined) wheel.add(this, deadline)
-    if (connection.isWaystation && ref.length <= MOST_KEY_BYTES) byRef.set(nameOf(ref), this)
+    this.#name = connection.isWaystation && ref.length <= MOST_KEY_BYTES ? nameOf(ref) : undefined
+    if (this.#name !== undefined) byRef.set(this.#name, this)
   }
 
   /** Made only where somebody asks: it costs more than all the rest. */
@@ -180,6 +184,11 @@ class Call implements From, Tickable {
       if (this.#state !== 'open' && this.#state !== 'settled') this.#controller.abort(reasonOf(this.#state))
     }
     return this.#controller.signal
+  }
+
+  onLeave(told: (() => void) | undefined): void {
+    this.#left = told
+    if (this.#state !== 'open' && this.#state !== 'settled') told?.()
   }
 
   reply(answer: Bare): boolean {
@@ -203,6 +212,7 @@ class Call implements From, Tickable {
     if (this.#state !== 'open') return
     this.#state = why
     this.#forget()
+    this.#left?.()
     this.#controller?.abort(reasonOf(why))
     this.#waiting.changed()
   }
@@ -232,8 +242,7 @@ class Call implements From, Tickable {
     wheel.remove(this)
     calls.delete(this)
     this.#waiting.refBytes -= this.#ref.length
-    const key = this.#ref.length <= MOST_KEY_BYTES ? nameOf(this.#ref) : undefined
-    if (key !== undefined && byRef.get(key) === this) byRef.delete(key)
+    if (this.#name !== undefined && byRef.get(this.#name) === this) byRef.delete(this.#name)
   }
 }
 

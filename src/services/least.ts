@@ -82,7 +82,7 @@ export function createLeast(random: Random): Chooser {
   }
 
   function pick(members: readonly Candidate[]): Candidate | undefined {
-    return members[Math.floor(random.next() * members.length)]
+    return members.length === 1 ? members[0] : members[Math.floor(random.next() * members.length)]
   }
 
   return {

@@ -71,6 +71,7 @@ export function createLocalCaller<V>({ answering, values, clock, timeout }: {
         ...NOBODY, deadline,
         times: 'once',
         signal: controller.signal,
+        onLeave: (told) => void (told !== undefined && controller.signal.addEventListener('abort', told, { once: true })),
         reply(answer) {
           if (!end()) return false
           resolve(answer)

@@ -30,6 +30,8 @@ export interface Offer {
   readonly slots: number
   /** MUST settle each call by its deadline, and when it is lost. */
   readonly callee: Callee
+  /** Why it never takes this request, where it does not: its callee has not sent it then, and another may. */
+  readonly fault?: (request: Bare) => string | undefined
 }
 
 export interface PoolView {

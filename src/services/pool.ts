@@ -4,7 +4,7 @@ import type { Clock, Random } from '../core/ports.ts'
 import type { CallAccount } from './call-account.ts'
 import type { Candidate } from './chooser.ts'
 import { createChooser, type Policy } from './policy.ts'
-import type { CastWish, MemberState, Pool, Wish } from './pool-ports.ts'
+import type { CastWish, MemberState, Offer, Pool, Wish } from './pool-ports.ts'
 import type { Callee, Outcome } from './ports.ts'
 import { failure, failureOf, settleLater, type Failure, type Result } from './result.ts'
 import { createWaitingLine, type Waiter } from './waiting.ts'
@@ -37,6 +37,7 @@ const NONE: ReadonlySet<Seat> = new Set()
 interface Seat extends Candidate {
   readonly serial: number
   readonly callee: Callee
+  readonly fault: Offer['fault']
   running: number
   isOpen: boolean
   state: MemberState | 'gone'
@@ -168,7 +169,7 @@ export function createPool(parts: PoolParts): Pool {
       case 'unsent': {
         const { code, detail } = outcome
         job.why = job.losses > 0 ? job.why : failure(code === 'disconnected' ? 'no_worker' : code, detail, 'no')
-        if (FAULTS_OF_REQUEST.has(code)) return job.why
+        if (FAULTS_OF_REQUEST.has(code)) return seat.fault === undefined ? job.why : again(job, seat)
         rest(seat, code === 'too_many_calls' || code === 'overloaded' || code === 'slow_consumer' ? 'busy' : 'absent')
         return again(job, seat)
       }
@@ -223,6 +224,12 @@ export function createPool(parts: PoolParts): Pool {
 
   function offer({ request, identifier }: CastWish, seat: Seat): boolean {
     return seat.callee.cast(request, identifier)
+  }
+
+  /** What to tell of a cast that nobody has taken: what is wrong with it, where that is why. */
+  function faultOf({ request }: CastWish, tried: ReadonlySet<Seat>): Failure | undefined {
+    const fault = [...tried].map((seat) => seat.fault?.(request)).find((why) => why !== undefined)
+    return fault === undefined || !open.isSubsetOf(tried) ? undefined : failure('bad_request', fault, 'no')
   }
 
   function offerAround(wish: CastWish, hasTried: ReadonlySet<Seat>): { seat: Seat | undefined; tried: ReadonlySet<Seat> } {
@@ -283,8 +290,8 @@ export function createPool(parts: PoolParts): Pool {
     },
     get members() { return seats.size },
     get isIdle() { return isIdle() },
-    join({ id, slots, callee }) {
-      const seat: Seat = { id, slots, callee, serial: ++serial, running: 0, isOpen: true, state: 'open', wake() {} }
+    join({ id, slots, callee, fault }) {
+      const seat: Seat = { id, slots, callee, fault, serial: ++serial, running: 0, isOpen: true, state: 'open', wake() {} }
       seats.add(seat)
       open.add(seat)
       chooser.join(seat)
@@ -314,7 +321,7 @@ export function createPool(parts: PoolParts): Pool {
     cast(wish) {
       const { seat, tried } = offerAround(wish, NONE)
       if (seat !== undefined) return undefined
-      const refused = refuse(wish, tried) ?? refuseWaiting(wish)
+      const refused = faultOf(wish, tried) ?? refuse(wish, tried) ?? refuseWaiting(wish)
       if (refused !== undefined) return refused.error
       wait(take('cast', { ...wish, deadline: limits.callTimeout, times: 'once' }, () => {}, new Set(tried)))
       return undefined

@@ -159,6 +159,8 @@ export interface From extends Asker {
   readonly times: 'once' | 'repeatable'
   /** Aborts when nobody waits any more. */
   readonly signal: AbortSignal
+  /** Calls this when nobody waits any more, at once where that is so; `undefined` takes it back. It costs little; a signal for each call would be a third of what a hub does. */
+  onLeave(told: (() => void) | undefined): void
   reply(answer: Bare): boolean
   /** @param reason a code of `errors.md` */
   fail(reason: string): boolean

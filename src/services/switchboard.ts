@@ -56,12 +56,12 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
     }
     const deadline = Math.min(from.deadline ?? limits.callTimeout, limits.maxCallTimeout)
     const abandon = pools.call(service, { request, deadline, times: from.times, ...(from.key !== undefined && { key: from.key }) }, (result) => {
-      from.signal.removeEventListener('abort', abandon)
+      from.onLeave(undefined)
       count(result)
       if (result.kind === 'answer') from.reply(result.term)
       else from.fail(result.error.code)
     })
-    from.signal.addEventListener('abort', abandon, { once: true })
+    from.onLeave(abandon)
   }
 
   return {

@@ -100,5 +100,8 @@ function textOf(value: unknown): string | undefined {
 }
 
 function marked(bare: Bare): Buffer {
-  return Buffer.concat([MARK, bare])
+  const bytes = Buffer.allocUnsafe(MARK.length + bare.length)
+  bytes.set(MARK)
+  bytes.set(bare, MARK.length)
+  return bytes
 }

@@ -94,6 +94,8 @@ export function createWorker(parts: WorkerParts): Worker {
         if (!isOwn() || own.up !== undefined) return
         own.up = { since: clock.monotonic(), answerer: parts.answerer(connection) }
         if (ended === undefined) become({ state: 'working' })
+        // It was stopped while it offered: what the hub has sent meanwhile goes to others.
+        else void drain(own)
       },
       ended(why, detail) {
         if (isOwn()) over(own, why, detail)
@@ -118,6 +120,11 @@ export function createWorker(parts: WorkerParts): Worker {
     become({ state: 'down', why })
   }
 
+  async function drain({ connection, up }: Line): Promise<void> {
+    connection.send('keepalive', [TERM, NOTHING], { extension: { kind: 'drain' } })
+    await up?.answerer.drain()
+  }
+
   async function end(deadline: AbortSignal): Promise<void> {
     attempt.abort()
     unwait()
@@ -125,8 +132,7 @@ export function createWorker(parts: WorkerParts): Worker {
     if (had !== undefined) {
       if (had.up !== undefined && !deadline.aborted) {
         become({ state: 'draining' })
-        had.connection.send('keepalive', [TERM, NOTHING], { extension: { kind: 'drain' } })
-        await Promise.race([had.up.answerer.drain(), aborted(deadline)])
+        await Promise.race([drain(had), aborted(deadline)])
         // Those that the hub has sent meanwhile are told that nobody does them, so that others can.
         if (line === had) await Promise.race([new Promise<void>((resolve) => void clock.after(LINGER, resolve)), aborted(deadline)])
       }

@@ -156,7 +156,7 @@ test('callTimeout: a call that states no time ends then, whether a worker has it
 })
 
 test('maxCallTimeout: nobody waits longer than that, whatever he asks for', async (t) => {
-  const hub = await hostileHub(t, { maxCallTimeout: 100 })
+  const hub = await hostileHub(t, { callTimeout: 50, maxCallTimeout: 100 })
   await hub.worker('math')
   const caller = await hub.caller('math')
   await sayHello(caller)

@@ -116,6 +116,22 @@ test('of two calls of one ref each is answered, and the later one can be taken b
   assert.deepEqual(connection.sent(), [['reply', new Tuple('a', 1)]])
 })
 
+test('who has asked to be told when nobody waits any more is told once: at a cancel, at the deadline and at the end, and not after an answer', () => {
+  const { call, cancel, clock, answerer } = start()
+  const told: string[] = []
+  const [cancelled, late, answered, quiet, lost] = [call(1), call(2, 0, 1_000), call(3), call(4), call(5)]
+  for (const [name, from] of Object.entries({ cancelled, late, answered, quiet, lost })) from.onLeave(() => void told.push(name))
+  quiet.onLeave(undefined)
+  answered.reply(bare('a'))
+  for (const ref of [1, 3, 4]) cancel(ref)
+  assert.deepEqual(told, ['cancelled'])
+  clock.advance(1_100)
+  answerer.ended('lost', '')
+  assert.deepEqual(told, ['cancelled', 'late', 'lost'])
+  quiet.onLeave(() => void told.push('quiet, at once'))
+  assert.deepEqual(told.slice(3), ['quiet, at once'])
+})
+
 test('the deadline of a call aborts its signal, neither early nor much later', () => {
   const { call, clock, answerer } = start()
   const [brief, long, longest] = [call(1, 0, 200), call(2, 0, 60_000), call(3, 0, 4_294_967_295)]

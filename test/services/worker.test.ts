@@ -172,3 +172,16 @@ test('a worker that stops while it connects lets go of what comes of that, and o
   assert.equal(offering.clock.timers, 0)
   assert.deepEqual(offering.states, ['stopped'])
 })
+
+test('a worker that was stopped while it offered its work takes none of what the hub hands it all the same', async () => {
+  const { clock, worker, states, line, connected } = workerWith()
+  worker.start()
+  await connected()
+  line().connection.close = async () => {}
+  void worker.stop(forever)
+  await clock.settle()
+  line().connection.events.shown?.(undefined)
+  assert.deepEqual(line().connection.told, ['keepalive 836a drain'])
+  assert.deepEqual(line().got, ['drain'])
+  assert.deepEqual(states, ['stopped'])
+})

@@ -35,10 +35,13 @@ const FIRST = 64
 const LONGEST = 64
 const DIGEST = 35
 
+/** Most readings keep no key: what is shared is never written to. */
+const [NO_BYTES, NO_ENDS]: [Buffer, Uint32Array] = [Buffer.alloc(0), new Uint32Array(0)]
+
 /** @param grow told the bytes that are held from now on, before they are taken */
 export function createKeys(grow: (size: number) => void): Keys {
-  let buffer = Buffer.alloc(0)
-  let ends = new Uint32Array(0)
+  let buffer = NO_BYTES
+  let ends = NO_ENDS
 
   function room(size: number): void {
     const needed = keys.length + size

@@ -4,7 +4,7 @@ import type { Identity, Transport } from '../../core/ports.ts'
 import { sayGoodbye, type Leaving } from '../../http/goodbye.ts'
 import { rawReply } from '../../http/reply.ts'
 import type { Request, Route } from '../../http/server.ts'
-import { checkHandshake, createWebSocketAcceptor } from '../../http/websocket.ts'
+import { checkHandshake, CLOSE, createWebSocketAcceptor } from '../../http/websocket.ts'
 import { createHttpCalls } from './http-calls.ts'
 import { originRule, type CallsOptions, type CallsParts } from './parts.ts'
 import { createSession, type Session } from './session.ts'
@@ -76,6 +76,7 @@ export function createCalls(options: CallsOptions): Calls {
       closed() {
         sessions.delete(session)
         here.delete(session)
+        unwatch()
         session.gone()
         place()
       },
@@ -84,6 +85,7 @@ export function createCalls(options: CallsOptions): Calls {
     const session = createSession(parts, connection, by)
     sessions.add(session)
     here.add(session)
+    const unwatch = options.watch?.(request, by, () => connection.close(CLOSE.forbidden, 'the key was taken away')) ?? ((): void => {})
   }
 
   return {

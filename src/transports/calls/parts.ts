@@ -17,6 +17,8 @@ export interface CallsOptions {
   readonly admit: (request: Request) => (() => void) | number
   /** Who it is. A promise MUST settle within some seconds. @throws {WaystationError} also as the promise: nobody who may go on */
   readonly identify: (request: Request) => Identity | Promise<Identity>
+  /** Watches what somebody has proved himself with while his WebSocket is open: `ended` is told when it counts no more. Gives what ends the watch. */
+  readonly watch?: (request: Request, by: Identity, ended: () => void) => () => void
   /** The atoms that JSON may make beside the common ones. The set must not change. */
   readonly atoms: ReadonlySet<string>
   /** Those that a term may hold: a service of the original goes away at one that it does not know. */
