@@ -49,7 +49,7 @@ function headOf({ address, version, pid, since, time, stopping, connections, rat
     [`connections  ${total(connections)}${each === '' ? '' : `  (${each})`}`],
     [`messages/s   in ${rates === null ? '-' : rates.in.toFixed(1)}  out ${rates === null ? '-' : rates.out.toFixed(1)}`],
     [`webhooks     registered ${webhooks.registrations}  running ${webhooks.running}  waiting ${webhooks.waiting}`],
-    ...services.filter(({ workers, down = [] }) => workers > 0 || down.length > 0).map(({ name, workers, running, waiting, down = [] }): Line => [`service      ${name}  ${workers} workers  ${running} running  ${waiting} waiting${down.map((one) => `  ${one}`).join('')}`, down.length > 0 ? 'alarm' : 'plain']),
+    ...services.filter(({ workers, down = [] }) => workers > 0 || down.length > 0).map(({ name, workers, running, waiting, down = [] }): Line => [`service      ${name}  ${workers} ${workers === 1 ? 'worker' : 'workers'}  ${running} running  ${waiting} waiting${down.map((one) => `  ${one}`).join('')}`, down.length > 0 ? 'alarm' : 'plain']),
     // A hub that is older than this command says nothing of links.
     ...(links.length === 0 ? [] : [[`links        ${links.length - down.length} of ${links.length} up${down.map(({ name, why = '' }) => `  ${name}: ${why}`).join('')}`, down.length > 0 ? 'alarm' : 'plain'] satisfies Line]),
   ]

@@ -65,7 +65,7 @@ function problemsOf(service: string, words: readonly string[], own: Readonly<Rec
 }
 
 /** No header may hold them. */
-const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/
+const CONTROL = /[^\P{Cc}\t]/u
 
 function print(url: string, response: Response, answer: Buffer, { out, err }: Io): number {
   const type = response.headers.get('content-type')?.replace(/;.*$/s, '').trim()

@@ -129,6 +129,11 @@ function workOf({ hub = '', name = '', slots }: Own, problems: string[]): Job {
   return { hub: String(hub), name: String(name), ...(typeof slots === 'string' && { slots: numberOf(slots, '--slots must be a number of calls, 1 or more', 1, 0xffff_ffff, problems) }) }
 }
 
+/** What a file says of those whom a service lets in, its hub has to say. */
+function forWorkers<T extends object>(options: T): Omit<T, 'identifier' | 'versions'> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => name !== 'identifier' && name !== 'versions')) as Omit<T, 'identifier' | 'versions'>
+}
+
 function numberOf(text: string, what: string, least: number, most: number, problems: string[]): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN
   if (!(number >= least && number <= most)) problems.push(`${what}, not ${JSON.stringify(text)}`)
@@ -142,9 +147,9 @@ async function listen(options: Shared & Listener, handlers: Loaded, io: Io): Pro
   return 0
 }
 
-async function work({ identifier: _, versions: _unused, ...options }: Shared & Job, handlers: Loaded, io: Io): Promise<number> {
+async function work(options: Shared & Job, handlers: Loaded, io: Io): Promise<number> {
   await using running = await workService({
-    ...options,
+    ...forWorkers(options),
     onState(state) {
       if (state.state === 'working') io.out.write(`at work for ${options.name}: ${options.hub} hands on its calls\n`)
     },

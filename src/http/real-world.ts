@@ -5,7 +5,8 @@ export const realClock = {
   now: (): number => Date.now(),
   monotonic: (): number => performance.now(),
   after(ms: number, fn: () => void): () => void {
-    const timer = setTimeout(fn, ms)
+    // What is due already is nothing to warn of: time passes while it is reckoned.
+    const timer = setTimeout(fn, Math.max(1, ms))
     timer.unref()
     return () => clearTimeout(timer)
   },

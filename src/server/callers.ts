@@ -32,7 +32,7 @@ export function createCallers({ keys, schemes, identify }: {
     const verdict = await keys.check(key, domain)
     switch (verdict) {
       case 'good': return { ...by, kind: 'keyed', domain }
-      case 'bad': throw new WaystationError('key_refused')
+      case 'bad': throw new WaystationError('key_refused', `nor call services under ${domain}`)
       case 'unavailable': throw new WaystationError('registry_unavailable', 'the key cannot be checked')
       default: return verdict satisfies never
     }

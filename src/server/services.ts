@@ -1,6 +1,6 @@
 import { createAdmission } from '../http/admission.ts'
 import { WaystationError } from '../core/errors.ts'
-import type { CallPort } from '../core/calls.ts'
+import { isServiceName, type CallPort } from '../core/calls.ts'
 import type { Keys } from '../core/keys.ts'
 import type { Random, RandomBytes } from '../core/ports.ts'
 import type { TransportKit } from '../core/transport-kit.ts'
@@ -13,6 +13,7 @@ import type { PoolView } from '../services/pool.ts'
 import { createPools } from '../services/pools.ts'
 import type { Caller, Connection } from '../services/ports.ts'
 import { createSwitchboard } from '../services/switchboard.ts'
+import { createWorkerNames } from '../services/worker-names.ts'
 import { openCredentials } from '../zones/credentials.ts'
 import type { Credentials } from '../zones/ports.ts'
 import type { Logger } from './log.ts'
@@ -62,33 +63,25 @@ export function createServices(parts: ServicesParts): Services {
   })
   const refusals = createRefusalLog(clock, (line) => logger.warn(line, 'a caller or worker of services was turned away'))
   const admission = createAdmission({ total: limits.maxServiceConnections, perAddress: limits.maxConnectionsPerAddress })
-  /** Names that workers are known by, so that each has one of its own, and the same when it comes again. */
-  const taken = new Set<string>()
+  const names = createWorkerNames()
   let daemon: ServiceDaemon | undefined
   let credentials: Credentials | undefined
   let links: ServiceLinks | undefined
   let isStopped = false
 
   function employ(caller: Caller, { service, slots }: Work, { peer }: Connection): WorkerEvents | undefined {
-    if (!switchboard.mayWork(service, peer.certificateNames)) return undefined
-    const id = nameFor(`${service} ${peer.names[0] ?? peer.address}`)
-    const member = pools.join(service, { id, slots: Math.min(slots, limits.maxCallsPerConnection), callee: caller })
+    if (!isServiceName(service) || !switchboard.mayWork(service, peer.certificateNames)) return undefined
+    const { name, release } = names.take(`${service} ${peer.names[0] ?? peer.address}`)
+    const member = pools.join(service, { id: name, slots: Math.min(slots, limits.maxCallsPerConnection), callee: caller })
     logger.info({ service, address: peer.address, names: peer.names, slots }, 'a worker is here')
     return {
       draining: () => member.drain(),
       ended(why, detail) {
-        taken.delete(id)
+        release()
         member.gone()
         logger.info({ service, address: peer.address, names: peer.names, why, detail }, 'a worker has gone')
       },
     }
-  }
-
-  function nameFor(wish: string): string {
-    let i = 1
-    while (taken.has(`${wish} ${i}`)) i++
-    taken.add(`${wish} ${i}`)
-    return `${wish} ${i}`
   }
 
   async function listen(): Promise<void> {

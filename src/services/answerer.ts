@@ -3,6 +3,7 @@ import type { Limits } from '../core/limits.ts'
 import type { Tickable, Wheel } from '../core/wheel.ts'
 import type { Extension, Packet, RefusalText, Version } from '../protocol/erps/messages.ts'
 import { splitCall, TERM, tuple2, writeText } from '../protocol/erps/payload.ts'
+import { own } from './own.ts'
 import type { Answering, Asker, Bare, Connection, Ending, From, Peer } from './ports.ts'
 
 /** What comes over a connection, as calls and casts of somebody who answers them (`erps.md`, sections 3, 8.2 and 15). */
@@ -72,9 +73,9 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
     const referred = splitCall(term)
     if (referred === undefined) return connection.drop('bad_term', 'a call that is no {ref, request}')
     const { ref, term: request } = referred
-    if (isDraining) return refuse(connection, ref, 'stopped')
+    if (isDraining) return refuse(connection, kept(ref), 'stopped')
     const isFull = waiting.calls.size >= limits.maxCallsPerConnection || waiting.refBytes + ref.length > limits.maxServicePendingBytes
-    if (isFull) return refuse(connection, ref, 'too_many_calls')
+    if (isFull) return refuse(connection, kept(ref), 'too_many_calls')
     answering.call(request, new Call(waiting, packet, ref, extension?.kind === 'terms' ? extension : undefined))
   }
 
@@ -133,9 +134,8 @@ function keyOf(extension: Extension | undefined): Buffer | undefined {
   return extension?.kind === 'terms' && extension.key !== undefined ? kept(extension.key) : undefined
 }
 
-/** A view would keep all that came with it for as long as a call waits. */
 function kept(bytes: Buffer): Buffer {
-  return bytes.length === 0 ? NOTHING : Buffer.from(bytes)
+  return bytes.length === 0 ? NOTHING : own(bytes)
 }
 
 /** A call that waits for its answer; there may be many. */

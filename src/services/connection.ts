@@ -106,7 +106,7 @@ export function openConnection(parts: ConnectionParts, events: ConnectionEvents)
     const opened = open(packet)
     if (opened === undefined || refusedBy(packet, opened.bare)) return
     const extension = negotiation.heard(opened.extension)
-    if (isOver || opened.extension?.kind === 'welcome') return
+    if (isOver || (role === 'connector' && opened.extension?.kind === 'welcome')) return
     if (!mayCome(packet.type)) return drop('bad_packet', `a ${packet.type} to one that ${answers() ? 'answers' : 'calls'}`)
     if (packet.type === 'keepalive' && extension === undefined) return
     events.packet(opened.term === packet.payload ? packet : { ...packet, payload: opened.term }, extension)

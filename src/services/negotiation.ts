@@ -54,7 +54,8 @@ const MOST_UNCHECKED = 512
 /**
  * Whoever connects puts a hello behind the term of its first packet, or into one of its own; whoever accepts answers at once
  * with a welcome. An original ignores both. Where packets are signed, and of a worker, the hello comes first and at once, and
- * an end that does not hear from the other within `serviceHandshakeTimeout` gives it up.
+ * an end that does not hear from the other within `serviceHandshakeTimeout` gives it up. Where packets are signed, whoever
+ * connects answers the welcome with a packet that says nothing, and counts from there on.
  */
 export function createNegotiation({ role, work, signing: options, clock, randomBytes, limits }: NegotiationParts, acts: NegotiationActs): Negotiation {
   const nonces: Nonces = { connector: undefined, acceptor: undefined }
@@ -63,6 +64,10 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
   const isAwaited = work !== undefined || signing !== undefined
   let hasGreeted = false
   let isWaystation = false
+  /** Both nonces are known. */
+  let hasMet = false
+  /** A hello may be one that was heard elsewhere: what it offers counts when something comes that is signed with the nonce of this end, too. */
+  let unproved: { readonly work: Work | undefined } | undefined
   let unbeat = (): void => {}
   let unwatch = (): void => {}
   let ungreet = (): void => {}
@@ -106,6 +111,11 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
     return true
   }
 
+  function prove({ work: theirs }: { readonly work: Work | undefined }): void {
+    unproved = undefined
+    rise(theirs)
+  }
+
   function forget(): void {
     if (role === 'connector') nonces.acceptor = undefined
     else nonces.connector = undefined
@@ -117,11 +127,11 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
       if (isAwaited && hello !== undefined) greet()
     },
     behind(extension) {
-      if (isWaystation) return extension
+      if (isWaystation || extension?.kind === 'welcome') return extension
       if (hello === undefined) return undefined
       const terms = extension?.kind === 'terms' ? extension : undefined
-      // Whom this goes to is not known yet: where it matters which worker gets the call, it must be said all the same.
-      if (hasGreeted) return terms?.key !== undefined || terms?.times === 'repeatable' ? terms : undefined
+      // Whom this goes to is not known yet: a hub would end the call by a deadline of its own, an original ignores what is said.
+      if (hasGreeted) return terms
       hasGreeted = true
       ungreet()
       return terms === undefined ? hello : { ...hello, terms }
@@ -130,24 +140,29 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
     signature: () => (nonces.connector === undefined ? undefined : signing?.next()),
     check(packet) {
       if (signing === undefined) return undefined
-      if (!isWaystation && !learn(packet)) return 'authentication required'
+      if (!hasMet && !learn(packet)) return 'authentication required'
       const wrong = signing.check(packet)
-      if (wrong !== undefined && !isWaystation) forget()
+      if (wrong !== undefined && !hasMet) forget()
+      if (wrong === undefined && unproved !== undefined) prove(unproved)
       return wrong
     },
     heard(extension) {
       switch (extension?.kind) {
         case 'hello': {
-          if (role !== 'acceptor' || isWaystation) return undefined
+          if (role !== 'acceptor' || hasMet) return undefined
           const nonce = randomBytes(NONCE_BYTES)
           nonces.acceptor = nonce
-          isWaystation = true
+          hasMet = true
           acts.say('reply', tuple2(NIL, NIL), { kind: 'welcome', nonce })
-          rise(extension.work)
+          if (signing === undefined) rise(extension.work)
+          else unproved = extension
           return extension.terms
         }
         case 'welcome':
-          if (role === 'connector' && hasGreeted && !isWaystation) rise(undefined)
+          if (role !== 'connector' || !hasGreeted || hasMet) return undefined
+          hasMet = true
+          if (signing !== undefined) acts.say('keepalive', [TERM, NIL])
+          rise(undefined)
           return undefined
         default: return isWaystation ? extension : undefined
       }

@@ -33,7 +33,8 @@ export function failureOf(reason: Bare): Failure {
   const text = errorText(reason) ?? ''
   if (!Object.hasOwn(ERRORS, text)) return failure('call_failed', text.slice(0, MOST_DETAIL), 'perhaps')
   const code = text as ErrorCode
-  return failure(code, 'the service says so', UNDONE.has(code) ? 'no' : 'perhaps')
+  // That it has failed says enough.
+  return failure(code, code === 'call_failed' ? '' : 'the service says so', UNDONE.has(code) ? 'no' : 'perhaps')
 }
 
 /** Tells it at the end of the turn. Gives what takes that back. */

@@ -5,6 +5,7 @@ import type { Identity } from '../core/ports.ts'
 import { topicFromText } from '../core/topic.ts'
 import type { Access } from './access.ts'
 import type { Idempotency } from './idempotency.ts'
+import { own } from './own.ts'
 import type { Pools } from './pools.ts'
 import type { Answering, Asker, From } from './ports.ts'
 import type { Result } from './result.ts'
@@ -55,10 +56,10 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
       return void from.fail('forbidden')
     }
     const deadline = Math.min(from.deadline ?? limits.callTimeout, limits.maxCallTimeout)
-    const abandon = pools.call(service, { request, deadline, times: from.times, ...(from.key !== undefined && { key: from.key }) }, (result) => {
+    const abandon = pools.call(service, { request: own(request), deadline, times: from.times, ...(from.key !== undefined && { key: from.key }) }, (result) => {
       from.onLeave(undefined)
       count(result)
-      if (result.kind === 'answer') from.reply(result.term)
+      if (result.kind === 'answer') from.reply(own(result.term))
       else from.fail(result.error.code)
     })
     from.onLeave(abandon)
@@ -95,7 +96,7 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
       cast(request, from) {
         const service = serviceOf(from)
         // Nobody is told what becomes of a cast.
-        if (service !== undefined) pools.cast(service, { request, ...(from.key !== undefined && { key: from.key }) })
+        if (service !== undefined) pools.cast(service, { request: own(request), ...(from.key !== undefined && { key: from.key }) })
       },
       // Its calls have been abandoned one by one.
       ended() {},

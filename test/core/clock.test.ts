@@ -33,3 +33,19 @@ for (const [name, random] of [['the chance of the machine', realRandom], ['seede
     for (const count of tenths) assert.ok(count > 1_600 && count < 2_400, tenths.join(' '))
   })
 }
+
+test('what should have come already comes soon, and nobody is warned of it', async (t) => {
+  const warnings: Error[] = []
+  const warned = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', warned)
+  t.after(() => process.off('warning', warned))
+  await new Promise<void>((resolve) => {
+    const alive = setTimeout(() => {}, 20_000)
+    realClock.after(-5, () => {
+      clearTimeout(alive)
+      resolve()
+    })
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(warnings, [])
+})

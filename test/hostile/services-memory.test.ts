@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import type { PacketType } from '../../src/protocol/erps/messages.ts'
+import { limitsWith } from '../../src/core/limits.ts'
 import { writeExtension } from '../../src/protocol/erps/extension.ts'
+import type { PacketType } from '../../src/protocol/erps/messages.ts'
 import { KEEPALIVE } from '../../src/protocol/erps/packet.ts'
 import { createPacketReader } from '../../src/protocol/erps/reader.ts'
 import { encode } from '../../src/protocol/etf/encode.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
+import { createPools } from '../../src/services/pools.ts'
+import { createWorkerNames } from '../../src/services/worker-names.ts'
+import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { packetBytes } from '../support/erps-client.ts'
 import { until } from '../support/events.ts'
 import { hostileHub, type HostileHub } from '../support/hostile-services.ts'
@@ -96,6 +100,37 @@ test('a small answer that came among much else keeps nothing of that while it wa
     assert.ok((caller.counts.reply ?? 0) < 250)
   })
   assert.ok(grown.buffers < 4 * MIB, JSON.stringify(grown))
+})
+
+test('a small call that is refused among much else keeps nothing of that while its refusal waits', async (t) => {
+  const hub = await hostileHub(t, { maxCallsPerConnection: 1, callTimeout: 600_000, drainTime: 0 })
+  const [, caller] = [await worker(t, hub), await counter(t, hub)]
+  const grown = await growth(async () => {
+    for (let ref = 0; ref < 300; ref++) await caller.send(Buffer.concat([callBytes(ref), BALLAST]))
+    await until(() => (caller.counts.error ?? 0) > 0, 'the first refusal')
+  })
+  assert.ok(grown.buffers < 4 * MIB, JSON.stringify(grown))
+})
+
+test('ten thousand workers of one name, or of as many names, cost each no more than one, and leave nothing behind', () => {
+  const [names, pools] = [createWorkerNames(), createPools({ clock: createManualClock(), random: { next: () => 0 }, limits: limitsWith() })]
+  const callee = { call: () => () => {}, cast: () => true }
+  const before = heapUsed()
+  const since = performance.now()
+  for (const nameOf of [() => 'math', (i: number) => `math${i}`]) {
+    const here = Array.from({ length: 10_000 }, (_, i) => {
+      const { name, release } = names.take(nameOf(i))
+      return { name, release, member: pools.join(nameOf(i), { id: name, slots: 4_294_967_295, callee }) }
+    })
+    assert.equal(new Set(here.map(({ name }) => name)).size, 10_000)
+    for (const { release, member } of here) {
+      member.gone()
+      release()
+    }
+  }
+  assert.ok(performance.now() - since < 2_000, `${performance.now() - since} ms`)
+  assert.deepEqual([pools.views, names.take('math').name], [[], 'math 1'])
+  assert.ok(heapUsed() - before < MIB)
 })
 
 test('a size that is only claimed costs nothing', async (t) => {

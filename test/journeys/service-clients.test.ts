@@ -370,6 +370,6 @@ test('options that cannot be used are named', async () => {
   assert.match(await wrong({ ...fine, limits: { maxCals: 1 } }), /limits\.maxCals is no limit; did you mean maxCalls\?/)
   assert.match(await wrong({ ...fine, limits: { maxCalls: 0 } }), /limits\.maxCalls must be at least 1 calls/)
   const secret = await wrong({ ...fine, signing: { keys: [{ id: 'k', secret: 'hunter2' }] } })
-  assert.match(secret, /signing\.keys\[0\]\.secret must have at least 16 bytes/)
+  assert.match(secret, /signing\.keys\[0\]\.secret must be a text or bytes, 16 bytes at least/)
   assert.doesNotMatch(secret, /hunter2/)
 })

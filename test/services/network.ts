@@ -36,8 +36,11 @@ export interface Network {
   dial(who: string, accept: (stream: Duplex) => void): Dial
   /** Nobody gets through for so long. */
   outage(ms: number): void
-  /** What is half-open is reset, everything else flows as it should, for good. */
-  calm(): void
+  /**
+   * All flows as it should, for good.
+   * @param findsOut whether he whose connection is half-open finds that out by himself
+   */
+  calm(findsOut: (who: string) => boolean): void
 }
 
 /** Bytes that one way holds before its writer waits. */
@@ -45,7 +48,7 @@ const WINDOW = 1_500
 const DELAYS = [0, 0, 1, 4, 15]
 
 export function createNetwork({ clock, random, wrote = () => {} }: NetworkParts): Network {
-  let links: (Link & { calm(): void })[] = []
+  let links: (Link & { calm(): void; cut(): void })[] = []
   let closedUntil = 0
 
   function connect(who: string): [Duplex, Duplex] {
@@ -68,7 +71,8 @@ export function createNetwork({ clock, random, wrote = () => {} }: NetworkParts)
           case 'stall': return (mischief.way === 'up' ? up : down).stall(mischief.ms)
           case 'half-open': {
             for (const way of [up, down]) way.swallow()
-            return void clock.after(mischief.ms, cut)
+            if (mischief.ms !== Infinity) clock.after(mischief.ms, cut)
+            return
           }
           case 'slices': return [up, down].forEach((way) => way.slice(mischief.size, mischief.pieces))
           case 'delay': return [up, down].forEach((way) => way.delay(mischief.ms))
@@ -76,8 +80,10 @@ export function createNetwork({ clock, random, wrote = () => {} }: NetworkParts)
         }
       },
       calm() {
+        for (const way of [up, down]) way.calm()
+      },
+      cut() {
         if (up.swallows) cut()
-        else for (const way of [up, down]) way.calm()
       },
     }
     links = links.filter(({ isOpen }) => isOpen)
@@ -99,9 +105,12 @@ export function createNetwork({ clock, random, wrote = () => {} }: NetworkParts)
       closedUntil = clock.monotonic() + ms
       for (const link of links) link.do({ kind: 'rst' })
     },
-    calm() {
+    calm(findsOut) {
       closedUntil = 0
-      for (const link of links) link.calm()
+      for (const link of links) {
+        if (!findsOut(link.who)) link.cut()
+        link.calm()
+      }
     },
   }
 }

@@ -56,7 +56,7 @@ const POOLED = ['sums', 'texts'] as const
 const ALONE = 'alone'
 const STEPS = 36
 /** Events between two looks at what is bounded. */
-const LOOKS = 12
+const LOOKS = 40
 const DEADLINES = [12, 60, 250, 900]
 const KEYS = ['red', 'green', 'blue']
 /** Of the brake of those who answer originals, in ms. */
@@ -66,7 +66,7 @@ const LOCAL: Identity = { kind: 'anonymous', local: true, address: '127.0.0.1' }
 /** Bytes of the largest requests, of those that wait for a connection, and of a packet around. */
 const [LARGE, MOST_PENDING, AROUND] = [900, 3_000, 200]
 const LIMITS = {
-  maxCallsPerConnection: 8, maxServicePendingBytes: MOST_PENDING, writeTimeout: 400, packetTimeout: 400, serviceHandshakeTimeout: 300, serviceKeepalive: 250, serviceDeadline: 800,
+  maxCallsPerConnection: 5, maxServicePendingBytes: MOST_PENDING, writeTimeout: 400, packetTimeout: 400, serviceHandshakeTimeout: 300, serviceKeepalive: 400, serviceDeadline: 1_000,
   serviceRetry: 20, maxServiceRetry: 150, callTimeout: 500, maxCallTimeout: 2_000, idempotencyTime: 20_000, drainTime: 300,
 } as const
 const BOUNDS = [{ maxPoolQueue: 0 }, { maxPoolQueue: 2 }, { maxPoolQueue: 50 }, { maxPoolQueue: 50, maxCalls: 6 }, { maxPoolQueue: 50, maxCallBytes: 2_000 }]
@@ -75,6 +75,8 @@ function* play(seed: number): Generator<void, Played> {
   const random = createSeededRandom(seed)
   const clock = createVirtualClock()
   const limits = { ...limitsWith(LIMITS), ...random.pick(BOUNDS) }
+  /** Three calls that meet are not too many. */
+  const isRoomy = limits.maxPoolQueue > 10 && limits.maxCallBytes > 3 * LARGE
   const policy = random.pick(POLICIES)
   const signing = random.below(6) === 0 ? { keys: [{ id: 'k', secret: Buffer.alloc(16, 7) }] as const } : undefined
   const brake: Brake = { gap: random.pick(GAPS), calls: 'many' }
@@ -84,6 +86,8 @@ function* play(seed: number): Generator<void, Played> {
   let breach: string | undefined
   /** Handlers answer at once, and nothing happens to connections. */
   let isCalm = false
+  /** ms that they take all the same. */
+  let slowness = 0
   let serial = 0
   let events = 0
 
@@ -124,6 +128,8 @@ function* play(seed: number): Generator<void, Played> {
     soon: clock.endOfTurn,
   })
   const accepted = new Set<Connection>()
+  /** Workers of which the hub must know that they take no more. */
+  const retired = new Set<string>()
   const accepting: Omit<ReceptionParts, 'answering'> = {
     clock, limits, randomBytes, brake, signing,
     judgement: {},
@@ -142,7 +148,7 @@ function* play(seed: number): Generator<void, Played> {
       let isDraining = false
       const callee: Callee = {
         call(wish, settle) {
-          attempt(() => demand(!isDraining, `${errorText(wish.request)?.trim()} was sent to a worker that drains`))
+          attempt(() => demand(!isDraining && !retired.has(connection.peer.certificateNames[0] ?? ''), `${errorText(wish.request)?.trim()} was sent to a worker that drains`))
           return caller.call(wish, settle)
         },
         cast: (request, identifier, key) => caller.cast(request, identifier, key),
@@ -164,10 +170,19 @@ function* play(seed: number): Generator<void, Played> {
   const textOf = (value: unknown): string => Buffer.from(value as Uint8Array).toString().trim()
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve))
 
-  /** @param mayWork whether it may be asked now */
-  function handlersFor(service: string, mayWork: () => string | undefined): ServiceHandlers<never> {
+  /** Whoever does one of these dies of it. */
+  const deadly = new Set<string>()
+
+  /**
+   * @param refusal why it may not be asked now
+   * @param die what becomes of it
+   */
+  function handlersFor(service: string, refusal: () => string | undefined, die: () => void): ServiceHandlers<never> {
     const answer = (text: string): never => Buffer.from(text) as never
     function act(text: string, from: ServiceFrom<never>): unknown {
+      const isDeadly = [...deadly].some((one) => text.startsWith(`re ${one} `))
+      if (isDeadly && !isCalm) return void clock.after(3, die)
+      if (isCalm && slowness > 0) return sleep(slowness).then(() => answer(text))
       const dice = isCalm ? 0 : random.below(100)
       if (dice < 30) return answer(text)
       if (dice < 65) return sleep(1 + random.below(300)).then(() => answer(text))
@@ -189,7 +204,7 @@ function* play(seed: number): Generator<void, Played> {
       call(request, from) {
         let text = ''
         attempt(() => {
-          const why = mayWork()
+          const why = refusal()
           demand(why === undefined, `${textOf(request)} came to a worker that is ${why}`)
           text = model.execute(textOf(request), service, 'call')
         })
@@ -199,13 +214,13 @@ function* play(seed: number): Generator<void, Played> {
     }
   }
 
-  function programFor(service: string, mayWork: () => string | undefined) {
-    return createProgramWorld({ handlers: handlersFor(service, mayWork), values: values as never, run: (fn) => fn(), clock, limits, failed() {} })
+  function programFor(service: string, refusal: () => string | undefined, die: () => void) {
+    return createProgramWorld({ handlers: handlersFor(service, refusal, die), values: values as never, run: (fn) => fn(), clock, limits, failed() {} })
   }
 
   // The service that serves alone.
 
-  const program = programFor(ALONE, () => undefined)
+  const program = programFor(ALONE, () => undefined, () => {})
   const alone = createReception({
     ...accepting,
     answering(connection) {
@@ -278,12 +293,13 @@ function* play(seed: number): Generator<void, Played> {
       changed() {},
     })
     const own: Working = { name, service, worker, state: 'here' }
-    const ownProgram = programFor(service, () => (own.state === 'here' && !name.startsWith('x') ? undefined : own.state === 'here' ? 'a stranger' : own.state))
+    const ownProgram = programFor(service, () => (own.state === 'here' && !name.startsWith('x') ? undefined : own.state === 'here' ? 'a stranger' : own.state), () => void (isCalm || kill(own)))
     workers.push(own)
     worker.start()
   }
 
   function kill(one: Working): void {
+    if (one.state === 'dead') return
     for (const link of network.links) if (link.who === one.name && random.below(2) === 0) link.do({ kind: 'half-open', ms: 100 + random.below(1_000) })
     one.state = 'dead'
     void one.worker.stop(AbortSignal.abort())
@@ -302,7 +318,7 @@ function* play(seed: number): Generator<void, Played> {
     queueMicrotask(() => void (one.state = one.state === 'here' ? 'draining' : one.state))
   }
 
-  const clients = [clientOf('c1', hub, [...POOLED, 'ghost', 'closed']), clientOf('c2', hub, POOLED), clientOf('c3', alone, [ALONE])]
+  const clients = [clientOf('c1', hub, [...POOLED, ...POOLED, 'ghost', 'closed']), clientOf('c2', hub, POOLED), clientOf('c3', alone, [ALONE])]
   const originals = signing !== undefined ? [] : [originalOf('original1', hub, POOLED), originalOf('original2', alone, [ALONE])]
 
   function originalOf(name: string, to: typeof hub, services: readonly string[]): { readonly name: string; readonly client: OriginalClient; readonly services: readonly string[] } {
@@ -362,8 +378,8 @@ function* play(seed: number): Generator<void, Played> {
     return ask(job, deadline, (call) => client.call({ request: request(job, size()), deadline, times, identifier: Buffer.from(service), ...key }, (outcome) => told(call, outcome)))
   }
 
-  function askByHttp(service: string = random.pick([...POOLED, ...POOLED, ...POOLED, 'ghost', 'closed']), deadline = random.pick(DEADLINES)): Call {
-    const idempotencyKey = random.below(3) > 0 ? undefined : isCalm ? `calm ${++serial}` : random.pick(['a', 'b', 'c', `own ${++serial}`])
+  function askByHttp(service: string = random.below(12) === 0 ? random.pick(['ghost', 'closed']) : random.pick(POOLED), deadline = random.pick(DEADLINES), stated?: string): Call {
+    const idempotencyKey = stated ?? (random.below(3) > 0 ? undefined : isCalm ? `calm ${++serial}` : random.pick(['a', 'b', 'c', `own ${++serial}`]))
     const job = model.job(service, idempotencyKey === undefined ? 'once' : 'repeatable', idempotencyKey)
     const key = random.below(2) === 0 ? Buffer.from(random.pick(KEYS)) : undefined
     return ask(job, deadline, (call) => switchboard.call(service, { request: request(job, 0), deadline, idempotencyKey, key }, LOCAL, (outcome) => attempt(() => {
@@ -400,7 +416,7 @@ function* play(seed: number): Generator<void, Played> {
     if (links.length === 0) return
     const ms = 20 + random.below(500)
     const some: readonly Mischief[] = [
-      { kind: 'fin' }, { kind: 'rst' }, { kind: 'stall', way: 'up', ms }, { kind: 'stall', way: 'down', ms }, { kind: 'half-open', ms: 2 * ms },
+      { kind: 'fin' }, { kind: 'rst' }, { kind: 'stall', way: 'up', ms }, { kind: 'stall', way: 'down', ms }, { kind: 'half-open', ms: random.below(3) === 0 ? Infinity : 2 * ms },
       { kind: 'slices', size: 1 + random.below(90), pieces: 1 + random.below(12) }, { kind: 'delay', ms: random.below(40) },
     ]
     if (random.below(20) === 0) network.outage(ms)
@@ -410,9 +426,14 @@ function* play(seed: number): Generator<void, Played> {
   function changeWorkers(): void {
     const here = workers.filter(({ state }) => state === 'here')
     const one = here.length > 0 ? random.pick(here) : undefined
-    const dice = random.below(4)
-    if (one === undefined || (dice === 0 && here.length < 8)) spawn(random.pick(POOLED), `${random.below(12) === 0 ? 'x' : 'w'}${++serial}`)
-    else if (dice < 3) kill(one)
+    const dice = random.below(7)
+    if (one === undefined || (dice > 4 && here.length < 8)) spawn(random.pick(POOLED), `${random.below(12) === 0 ? 'x' : 'w'}${++serial}`)
+    else if (dice === 1) kill(one)
+    else if (dice === 2) for (let i = 0; i < 4; i++) spawn(one.service, `w${++serial}`)
+    else if (dice === 3 && here.length > 4) {
+      const call = askByHttp(one.service, 900, `deadly ${++serial}`)
+      deadly.add(call.job.text)
+    }
     else drain(one, 50 + random.below(400))
   }
 
@@ -433,7 +454,10 @@ function* play(seed: number): Generator<void, Played> {
   function step(): void {
     const dice = random.below(100)
     if (dice < 20) askByHttp()
-    else if (dice < 44) askByClient(random.pick(clients))
+    else if (dice < 44) {
+      const client = random.pick(clients)
+      for (let i = random.below(8) === 0 ? 6 : 1; i > 0; i--) askByClient(client)
+    }
     else if (dice < 52) {
       if (originals.length > 0) askByOriginal(random.pick(originals))
     } else if (dice < 57) cast()
@@ -496,43 +520,110 @@ function* play(seed: number): Generator<void, Played> {
   /** Ends all mischief. In the end everybody answers everybody. */
   function* calmDown(): Generator<void, void> {
     isCalm = true
-    network.calm()
+    // Whoever hears nothing any more finds that out by himself, where he knows that he talks to a Waystation.
+    network.calm((who) => who.startsWith('w') || clients.some(({ name, client: { state } }) => name === who && state.state === 'up' && state.peer === 'waystation'))
     for (const service of POOLED) if (!workers.some((one) => one.service === service && one.state === 'here' && one.name.startsWith('w'))) spawn(service, `w${++serial}`)
     for (const { client } of originals) client.resume()
-    for (let at = 0; at < 3; at++) {
-      for (const { client } of [...clients, ...originals]) client.connect()
-      yield* pass(500)
+    for (let at = 0; at < 6; at++) {
+      for (const { client } of originals) client.connect()
+      for (const { client } of clients) if (client.state.state === 'disconnected') client.connect()
+      yield* pass(250)
     }
     for (const { name, client } of clients) demand(client.state.state === 'up', `${name} is ${client.state.state} in the end`)
     for (const { name, worker, state } of workers) demand(state !== 'here' || name.startsWith('x') || worker.state.state === 'working', `${name} is ${worker.state.state} in the end`)
     demand(pools.calls === 0 && idempotency.running === 0, `${pools.calls} calls still run`)
     for (const service of POOLED) yield* answered(askByHttp(service, 500))
-    for (const client of clients) for (const service of client.services) if (service !== 'ghost' && service !== 'closed') yield* answered(askByClient(client, service, 500))
+    for (const client of clients) for (const service of client.services.slice(0, 2)) yield* answered(askByClient(client, service, 500))
     for (const original of originals) for (const service of original.services) yield* answered(askByOriginal(original, service, 700))
+    yield* takeBack(random.pick(POOLED))
+    if (isRoomy) yield* relieve(random.pick(POOLED))
+  }
+
+  /** Those who go answer what they have, and get no more. */
+  function* relieve(service: string): Generator<void, void> {
+    const old = workers.filter((one) => one.service === service && one.state === 'here')
+    spawn(service, `w${++serial}`)
+    slowness = 300
+    yield* pass(60)
+    const before = model.counts.answered
+    askByHttp(service, 900)
+    askByClient(clients[0] as Client, service, 900)
+    yield* pass(20)
+    for (const one of old) drain(one, 1_000)
+    yield* pass(30)
+    for (const { name } of old) retired.add(name)
+    askByHttp(service, 900)
+    yield* pass(750)
+    slowness = 0
+    demand(model.counts.answered === before + 3, `only ${model.counts.answered - before} of 3 calls were answered when workers went`)
+  }
+
+  /** What nobody waits for any more is taken back, all the way to the worker. */
+  function* takeBack(service: string): Generator<void, void> {
+    const { client } = clients[0] as Client
+    slowness = 1_000
+    askByClient(clients[0] as Client, service, 900)
+    yield* pass(40)
+    demand(pools.calls === 1, `${pools.calls} calls run, and not the one that was made`)
+    client.disconnect()
+    yield* pass(60)
+    demand(model.unsettled === 0, 'a call over a connection that was ended has no end')
+    demand(pools.calls === 0, 'a call of one who has gone still runs')
+    demand(workers.every(({ worker }) => worker.pending === 0), 'a worker still has a call of one who has gone')
+    slowness = 0
+    client.connect()
+    yield* pass(100)
   }
 
   function* answered({ job }: Call): Generator<void, void> {
     const before = model.counts.answered
-    yield* pass(200)
+    for (let at = 0; at < 20 && model.counts.answered === before; at++) yield* pass(20)
     demand(model.counts.answered === before + 1, `${job.text} was not answered, though all is calm`)
   }
 
-  function* end(): Generator<void, void> {
+  /** The hub, and the service that serves alone, answer what they have before they go. */
+  function* stopCalmly(): Generator<void, void> {
+    slowness = 60
+    const before = model.counts.answered
+    askByHttp('sums', 500)
+    askByClient(clients[1] as Client, 'texts', 500)
+    askByClient(clients[2] as Client, ALONE, 500)
+    yield* pass(40)
+    // Calls of originals that nobody answers have no deadline.
+    const deadline = new AbortController()
+    clock.after(300, () => deadline.abort())
+    const stopping = stop(deadline.signal)
+    yield* pass(400)
+    slowness = 0
+    demand(model.counts.answered === before + 3, `only ${model.counts.answered - before} of 3 calls were answered when the hub stopped`)
+    demand(stopping.isOver, 'the hub has not stopped')
+  }
+
+  function stop(deadline: AbortSignal): { isOver: boolean } {
+    const stopping = { isOver: false }
+    void pools.stop(deadline)
+      .then(() => Promise.all([hub.stop(deadline), alone.stop(deadline), program.close(deadline)]))
+      .then(() => void (stopping.isOver = true))
+    return stopping
+  }
+
+  function* stopAnyhow(): Generator<void, void> {
     const deadline = new AbortController()
     clock.after(random.below(300), () => deadline.abort())
     if (random.below(4) === 0) deadline.abort()
-    let isStopped = false
-    void pools.stop(deadline.signal)
-      .then(() => Promise.all([hub.stop(deadline.signal), alone.stop(deadline.signal), program.close(deadline.signal)]))
-      .then(() => void (isStopped = true))
+    const stopping = stop(deadline.signal)
     for (let at = 0; at < 4; at++) {
       attempt(step)
       yield* pass(random.pick([0, 20, 60]))
     }
     isCalm = true
-    network.calm()
+    network.calm(() => false)
     yield* pass(400)
-    demand(isStopped, 'the hub has not stopped')
+    demand(stopping.isOver, 'the hub has not stopped')
+  }
+
+  function* end(): Generator<void, void> {
+    network.calm(() => false)
     for (const one of workers) if (one.state === 'here') kill(one)
     for (const { client } of clients) void client.close(AbortSignal.abort())
     for (const { client } of originals) client.close()
@@ -556,8 +647,9 @@ function* play(seed: number): Generator<void, Played> {
       attempt(step)
       yield* pass(random.pick([0, 0, 1, 5, 20, 60]))
     }
-    if (random.below(3) > 0) yield* calmDown()
     for (const { moved } of pools.views) counts.moved += moved
+    if (random.below(2) === 0) yield* calmDown()
+    yield* random.below(3) === 0 && isCalm && isRoomy ? stopCalmly() : stopAnyhow()
     yield* end()
   } catch (error) {
     breach ??= error instanceof Breach ? error.message : (error as Error).stack ?? String(error)
