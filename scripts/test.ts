@@ -27,7 +27,7 @@ process.env['NODE_COMPILE_CACHE'] = compiled
 process.on('exit', () => rmSync(compiled, { recursive: true, force: true }))
 
 /** Folders of many small files that change nothing of their process: one process for all of them saves the time of starting the others. */
-const TOGETHER = ['core', 'http', 'links', 'protocol', 'server', 'services', 'subscriber', 'transports/pinghub', 'transports/sse', 'transports/wspubsub', 'webhooks', 'zones']
+const TOGETHER = ['cli', 'core', 'http', 'links', 'protocol', 'server', 'services', 'subscriber', 'transports/calls', 'transports/lonelyps', 'transports/pinghub', 'transports/sse', 'transports/wspubsub', 'webhooks', 'zones']
 
 /** The files as they are run, those first that take long: of some folders all by one file that imports them. */
 const started = Object.entries(Object.groupBy(files, (file) => TOGETHER.find((folder) => file.startsWith(`test/${folder}/`)) ?? '')).flatMap(([folder, some = []]) => {

@@ -5,7 +5,7 @@
  */
 export const LIMITS = {
   maxMessageBytes: { default: 1_048_576, min: 65_536, unit: 'bytes', reason: 'one POST body; without it a single request fills the memory of the hub' },
-  maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies, and messages of lonelyps WebSockets and wspubsub publishers, that are still on their way, all together, an eighth of it for one client address, loopback exempt; past it a further request is answered 503, and a socket closed' },
+  maxUnfinishedBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'request bodies, and messages of lonelyps WebSockets and wspubsub publishers, that are still on their way, all together, an eighth of it for one client address, loopback exempt; past it a further request is answered 503, and a socket closed. As much again for Erps packets, of which one address may always have one' },
   spoolAbove: { default: 10_485_760, min: 0, unit: 'bytes', reason: 'a lonelyps message larger than this goes to disk on its way; what is smaller is in memory' },
   maxSpoolBytes: { default: 17_179_869_184, min: 0, unit: 'bytes', reason: 'all messages that lie on disk; past it a further one is answered 507' },
   maxSetBytes: { default: 16_777_216, min: 65_536, unit: 'bytes', reason: 'the body of one set_subscriptions: some 200,000 topics with a recovery url' },
@@ -56,7 +56,7 @@ export const LIMITS = {
   maxPacketBytes: { default: 67_108_768, min: 1_024, unit: 'bytes', reason: 'the payload of one Erps packet, and the same decompressed; with its header it is the 64 MiB that an original can read' },
   maxServicePendingBytes: { default: 16_777_216, min: 1_024, unit: 'bytes', reason: 'bytes that wait for one caller or worker of a service; past it the connection is closed; one packet may always wait' },
   maxCalls: { default: 100_000, min: 1, unit: 'calls', reason: 'calls of the hub that are not answered yet, those that wait for a worker included' },
-  maxCallBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'the requests of those calls together; past it a further one is refused' },
+  maxCallBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'the requests of those calls together; past it a further one is refused. One Erps caller may have an eighth of it, and always one request' },
   maxCallsPerConnection: { default: 10_000, min: 1, unit: 'calls', reason: 'calls of one connection that are not answered yet; further ones are refused' },
   maxPoolQueue: { default: 1_000, min: 0, unit: 'calls', reason: 'calls that wait until a worker of their service is free; past it a further one is refused' },
   serviceHandshakeTimeout: { default: 5_000, min: 100, unit: 'ms', reason: 'time for connecting and the TLS handshake of a service connection, on either side' },

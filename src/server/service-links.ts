@@ -117,7 +117,7 @@ function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { 
       const why = fault(wish.request)
       return why === undefined ? client.call(wish, settle) : unsent(clock, 'bad_request', why, settle)
     },
-    cast: (request, identifier) => fault(request) === undefined && client.cast(request, identifier),
+    cast: (request, identifier, key) => fault(request) === undefined && client.cast(request, identifier, key),
   }
   return client
 }

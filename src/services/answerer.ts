@@ -3,6 +3,7 @@ import type { Limits } from '../core/limits.ts'
 import type { Tickable, Wheel } from '../core/wheel.ts'
 import type { Extension, Packet, RefusalText, Version } from '../protocol/erps/messages.ts'
 import { splitCall, TERM, tuple2, writeText } from '../protocol/erps/payload.ts'
+import { createCallAccount, type CallAccount } from './call-account.ts'
 import { own } from './own.ts'
 import type { Answering, Asker, Bare, Connection, Ending, From, Peer } from './ports.ts'
 
@@ -20,9 +21,11 @@ export interface Answerer {
 }
 
 export interface AnswererParts {
-  readonly limits: Pick<Limits, 'maxCallsPerConnection' | 'maxServicePendingBytes' | 'maxPacketBytes'>
+  readonly limits: Pick<Limits, 'maxCalls' | 'maxCallBytes' | 'maxCallsPerConnection' | 'maxPacketBytes'>
   /** For the deadlines of all connections together. */
   readonly wheel: Wheel
+  /** Of all connections together, of which one may have an eighth of the bytes, and always the largest call. Where it is not stated, there is but one. */
+  readonly account?: CallAccount
 }
 
 /** Bytes of a ref that a call is found by again; those of a Waystation have five at most. */
@@ -46,13 +49,15 @@ interface Waiting {
   readonly calls: Set<Call>
   /** Those of a Waystation, by their refs: only it takes calls back. */
   readonly byRef: Map<string, Call>
-  /** Those of all refs: an original may take any term for one, however large. */
-  refBytes: number
+  readonly account: CallAccount
+  /** Of requests, and of refs: an original may take any term for one, however large. */
+  bytes: number
   late: number
   changed(): void
 }
 
-export function createAnswerer(connection: Connection, answering: Answering, { limits, wheel }: AnswererParts): Answerer {
+export function createAnswerer(connection: Connection, answering: Answering, { limits, wheel, account }: AnswererParts): Answerer {
+  const share = account === undefined ? Infinity : Math.max(limits.maxCallBytes / 8, limits.maxPacketBytes)
   let isDraining = false
   let isOver = false
   const drained = Promise.withResolvers<void>()
@@ -60,7 +65,8 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
     limits, wheel, connection,
     calls: new Set(),
     byRef: new Map(),
-    refBytes: 0,
+    account: account ?? createCallAccount(limits),
+    bytes: 0,
     late: 0,
     changed: settleDrain,
   }
@@ -74,9 +80,10 @@ export function createAnswerer(connection: Connection, answering: Answering, { l
     if (referred === undefined) return connection.drop('bad_term', 'a call that is no {ref, request}')
     const { ref, term: request } = referred
     if (isDraining) return refuse(connection, kept(ref), 'stopped')
-    const isFull = waiting.calls.size >= limits.maxCallsPerConnection || waiting.refBytes + ref.length > limits.maxServicePendingBytes
+    const size = ref.length + request.length
+    const isFull = waiting.calls.size >= limits.maxCallsPerConnection || waiting.bytes + size > share || waiting.account.take(size) !== undefined
     if (isFull) return refuse(connection, kept(ref), 'too_many_calls')
-    answering.call(request, new Call(waiting, packet, ref, extension?.kind === 'terms' ? extension : undefined))
+    answering.call(request, new Call(waiting, packet, ref, size, extension?.kind === 'terms' ? extension : undefined))
   }
 
   function cancel(term: Bare): void {
@@ -149,6 +156,8 @@ class Call implements From, Tickable {
   readonly key: Buffer | undefined
   wheelSlot: Set<Tickable> | undefined = undefined
   readonly #ref: Bare
+  /** Bytes that are booked for it. */
+  readonly #size: number
   /** By which a Waystation takes it back. */
   readonly #name: string | undefined
   readonly #waiting: Waiting
@@ -158,7 +167,7 @@ class Call implements From, Tickable {
   #controller: AbortController | undefined
   #left: (() => void) | undefined
 
-  constructor(waiting: Waiting, { identifier, version }: Packet, ref: Bare, terms: Terms | undefined) {
+  constructor(waiting: Waiting, { identifier, version }: Packet, ref: Bare, size: number, terms: Terms | undefined) {
     const { connection, wheel, calls, byRef } = waiting
     this.peer = connection.peer
     this.identifier = kept(identifier)
@@ -168,10 +177,11 @@ class Call implements From, Tickable {
     this.times = terms?.times ?? 'once'
     this.key = keyOf(terms)
     this.#ref = kept(ref)
+    this.#size = size
     this.#waiting = waiting
     this.#until = deadline === undefined ? Infinity : wheel.now + deadline
     calls.add(this)
-    waiting.refBytes += ref.length
+    waiting.bytes += size
     if (deadline !== undefined) wheel.add(this, deadline)
     this.#name = connection.isWaystation && ref.length <= MOST_KEY_BYTES ? nameOf(ref) : undefined
     if (this.#name !== undefined) byRef.set(this.#name, this)
@@ -238,10 +248,11 @@ class Call implements From, Tickable {
   }
 
   #forget(): void {
-    const { wheel, calls, byRef } = this.#waiting
+    const { wheel, calls, byRef, account } = this.#waiting
     wheel.remove(this)
     calls.delete(this)
-    this.#waiting.refBytes -= this.#ref.length
+    account.give(this.#size)
+    this.#waiting.bytes -= this.#size
     if (this.#name !== undefined && byRef.get(this.#name) === this) byRef.delete(this.#name)
   }
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Limits } from '../core/limits.ts'
 import type { Clock, RandomBytes } from '../core/ports.ts'
+import { clientOf, type BodyAccount } from '../http/body-account.ts'
 import { HEAD_BYTES, type Packet, type PacketType, type RefusalText, type Sender, type Work } from '../protocol/erps/messages.ts'
 import { createHead, KEEPALIVE, writePacket, type Head } from '../protocol/erps/packet.ts'
 import { errorText, openPayload, TERM, writeText, type Opened } from '../protocol/erps/payload.ts'
@@ -33,6 +34,8 @@ export interface ConnectionParts {
   readonly clock: Clock
   readonly randomBytes: RandomBytes
   readonly limits: Limits
+  /** What packets that are on their way keep, of all connections together; only their own size bounds them where it is not stated. */
+  readonly unfinished?: BodyAccount | undefined
 }
 
 /** Texts of errors that say that the other end wants nothing from here. `filtered` is of one request, nobody knows which. */
@@ -70,9 +73,10 @@ export function openConnection(parts: ConnectionParts, events: ConnectionEvents)
       stream.destroy()
     },
   })
-  const reading = createReading({ stream, clock, maxBytes: limits.maxPacketBytes, packetTimeout: limits.packetTimeout }, {
+  const reading = createReading({ stream, clock, maxBytes: limits.maxPacketBytes, packetTimeout: limits.packetTimeout, book: parts.unfinished && booking(parts.unfinished, peer) }, {
     packet: take,
     bad: (error) => drop(endingOf(error), (error as Error).message),
+    crowded: () => drop('too_large', 'too much is on its way, from here and from others'),
     late: () => drop('timeout', `a packet has not ended within ${limits.packetTimeout} ms`),
   })
   if (parts.signing !== undefined) outbox.hold()
@@ -253,6 +257,15 @@ export function openConnection(parts: ConnectionParts, events: ConnectionEvents)
       else deadline.addEventListener('abort', cut, { once: true })
       return gone.finally(() => deadline.removeEventListener('abort', cut))
     },
+  }
+}
+
+function booking(account: BodyAccount, { address }: Peer): (more: number) => boolean {
+  const client = clientOf(address)
+  return (more) => {
+    if (more > 0) return account.take(client, more)
+    account.give(client, -more)
+    return true
   }
 }
 

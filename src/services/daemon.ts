@@ -4,6 +4,7 @@ import type { Limits } from '../core/limits.ts'
 import type { Clock, RandomBytes } from '../core/ports.ts'
 import { isLoopback } from '../http/address.ts'
 import type { Admission, Refusal } from '../http/admission.ts'
+import { createBodyAccount } from '../http/body-account.ts'
 import { listen } from '../http/listen.ts'
 import { directAddress } from '../http/peer.ts'
 import type { Judgement } from '../protocol/erps/judge.ts'
@@ -70,6 +71,8 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
   const open = new Set<Socket>()
   const reception = createReception({
     ...parts,
+    // The largest packet must always find room, and that of another address beside it.
+    unfinished: createBodyAccount(Math.max(limits.maxUnfinishedBytes, 2 * limits.maxPacketBytes), Math.max(limits.maxUnfinishedBytes / 8, limits.maxPacketBytes)),
     brake: { gap: parts.packetGap ?? SAFE_GAPS[security.kind], calls: 'many' },
     refused: (why, { address, names }, detail) => events.refused(why, { address, names, detail }),
     failed: events.failed,

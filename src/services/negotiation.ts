@@ -1,6 +1,6 @@
-import type { Limits } from '../core/limits.ts'
+import { LIMITS, type Limits } from '../core/limits.ts'
 import type { Clock, RandomBytes } from '../core/ports.ts'
-import type { Extension, Packet, RefusalText, Work } from '../protocol/erps/messages.ts'
+import type { Extension, Packet, RefusalText, Terms, Work } from '../protocol/erps/messages.ts'
 import { openPayload, TERM, tuple2 } from '../protocol/erps/payload.ts'
 import { NONCE_BYTES, type Direction } from '../protocol/erps/signature.ts'
 import { createSigning, type Nonces, type Signing, type SigningOptions } from './signing.ts'
@@ -130,8 +130,8 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
       if (isWaystation || extension?.kind === 'welcome') return extension
       if (hello === undefined) return undefined
       const terms = extension?.kind === 'terms' ? extension : undefined
-      // Whom this goes to is not known yet: a hub would end the call by a deadline of its own, an original ignores what is said.
-      if (hasGreeted) return terms
+      // Whom this goes to is not known yet: what a hub would take for something else must be said all the same.
+      if (hasGreeted) return terms === undefined || isUsual(terms) ? undefined : terms
       hasGreeted = true
       ungreet()
       return terms === undefined ? hello : { ...hello, terms }
@@ -174,6 +174,11 @@ export function createNegotiation({ role, work, signing: options, clock, randomB
       unwatch()
     },
   }
+}
+
+/** Whether a hub that is told nothing does the same; what nobody waits for any more it is told later. */
+function isUsual({ deadline, times, key }: Terms): boolean {
+  return deadline <= LIMITS.callTimeout.default && times === 'once' && key === undefined
 }
 
 function extensionOf(payload: Buffer): Extension | undefined {

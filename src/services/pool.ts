@@ -121,9 +121,8 @@ export function createPool(parts: PoolParts): Pool {
     chooser.changed(seat)
     running.add(job)
     job.seat = seat
-    const { request, identifier } = job.wish
     const deadline = Math.max(1, Math.round(job.until - clock.monotonic()))
-    const abandon = seat.callee.call({ request, deadline, ...(identifier !== undefined && { identifier }) }, (outcome) => ended(job, seat, outcome))
+    const abandon = seat.callee.call({ ...job.wish, deadline }, (outcome) => ended(job, seat, outcome))
     job.leave = () => {
       abandon()
       release(job, seat)
@@ -222,8 +221,8 @@ export function createPool(parts: PoolParts): Pool {
     finish(job, nobody())
   }
 
-  function offer({ request, identifier }: CastWish, seat: Seat): boolean {
-    return seat.callee.cast(request, identifier)
+  function offer({ request, identifier, key }: CastWish, seat: Seat): boolean {
+    return seat.callee.cast(request, identifier, key)
   }
 
   /** What to tell of a cast that nobody has taken: what is wrong with it, where that is why. */

@@ -21,6 +21,8 @@ export interface ReadingParts {
   readonly maxBytes: number
   /** ms for the rest of a packet that has begun, and again for each MiB of it. */
   readonly packetTimeout: number
+  /** Books so many bytes more for a packet that is on its way, or less where it is below 0. False when that is too much. */
+  readonly book?: ((more: number) => boolean) | undefined
 }
 
 export interface ReadingEvents {
@@ -30,6 +32,8 @@ export interface ReadingEvents {
   bad(error: unknown): void
   /** A packet that had begun has not ended in time. */
   late(): void
+  /** Too much is on its way, from here and from others. */
+  crowded(): void
 }
 
 /** ms of a turn of the event loop for what one connection brings: a few bytes may make much work, and others wait. */
@@ -37,9 +41,11 @@ const SLICE = 20
 /** Packets between two looks at the clock. */
 const BETWEEN_LOOKS = 8
 const MIB = 1_048_576
+/** Bytes of an unfinished packet that are not booked: most are short. */
+const UNBOOKED = 4_096
 
 /** Reads packets, however they were cut and glued on their way (`erps.md`, 4.2), in slices of work. */
-export function createReading({ stream, clock, maxBytes, packetTimeout }: ReadingParts, events: ReadingEvents): Reading {
+export function createReading({ stream, clock, maxBytes, packetTimeout, book = () => true }: ReadingParts, events: ReadingEvents): Reading {
   const reader = createPacketReader({ maxBytes })
   /** What came and is not yet worked off: the packets of one chunk, and chunks behind it. */
   let working: Generator<Packet, void> | undefined
@@ -52,6 +58,7 @@ export function createReading({ stream, clock, maxBytes, packetTimeout }: Readin
   let begun: number | undefined
   let isWatching = false
   let unwatch = (): void => {}
+  let booked = 0
 
   function take(chunk: Buffer): void {
     if (isStopped) return
@@ -79,8 +86,18 @@ export function createReading({ stream, clock, maxBytes, packetTimeout }: Readin
     } catch (error) {
       return events.bad(error)
     }
+    if (!keep(reader.buffered)) return events.crowded()
     if (reader.buffered > 0) begin()
     release('work')
+  }
+
+  /** Gives whether so many bytes may be kept. */
+  function keep(bytes: number): boolean {
+    const more = (bytes > UNBOOKED ? bytes : 0) - booked
+    if (more === 0) return true
+    if (!book(more)) return false
+    booked += more
+    return true
   }
 
   function next(): Packet | undefined {
@@ -139,6 +156,7 @@ export function createReading({ stream, clock, maxBytes, packetTimeout }: Readin
     },
     stop() {
       isStopped = true
+      keep(0)
       working = undefined
       waiting.length = 0
       unwatch()

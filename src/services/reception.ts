@@ -2,11 +2,13 @@ import type { Duplex } from 'node:stream'
 import type { Limits } from '../core/limits.ts'
 import type { Clock, RandomBytes } from '../core/ports.ts'
 import { createWheel } from '../core/wheel.ts'
+import type { BodyAccount } from '../http/body-account.ts'
 import { judge, type Judgement } from '../protocol/erps/judge.ts'
 import type { Sender, Work } from '../protocol/erps/messages.ts'
 import { TERM, writeText } from '../protocol/erps/payload.ts'
 import type { DecodeOptions } from '../protocol/etf/decode.ts'
 import { createAnswerer, type Answerer } from './answerer.ts'
+import { createCallAccount } from './call-account.ts'
 import { createCaller, type ServiceCaller } from './caller.ts'
 import { openConnection } from './connection.ts'
 import { aborted } from './local-caller.ts'
@@ -31,6 +33,8 @@ export interface ReceptionParts {
   readonly judgement: Omit<Judgement, 'signed'>
   readonly signing: SigningOptions | undefined
   readonly decode: DecodeOptions
+  /** As `ConnectionParts` has it. */
+  readonly unfinished?: BodyAccount | undefined
   /** What answers on a connection that has just been made. */
   readonly answering: (connection: Connection) => Answering
   /** Somebody offers work; without it nobody may. `undefined`: not this one. */
@@ -70,6 +74,7 @@ interface Here {
 export function createReception(parts: ReceptionParts): Reception {
   const { clock, limits, brake } = parts
   const wheel = createWheel(clock, TICK)
+  const account = createCallAccount(limits)
   const here = new Map<Duplex, Here>()
   const judgement: Judgement = { ...parts.judgement, signed: parts.signing === undefined ? 'refused' : 'required' }
   let isStopping = false
@@ -86,6 +91,7 @@ export function createReception(parts: ReceptionParts): Reception {
       sender: NOBODY,
       judge: (packet) => judge(packet, judgement),
       decode: parts.decode,
+      unfinished: parts.unfinished,
       randomBytes: parts.randomBytes,
       ...(parts.signing !== undefined && { signing: parts.signing }),
     }, {
@@ -126,7 +132,7 @@ export function createReception(parts: ReceptionParts): Reception {
 
     here.set(stream, { connection, isWorker: () => worker !== undefined, drain: () => answerer?.drain() ?? Promise.resolve() })
     try {
-      answerer = createAnswerer(connection, parts.answering(connection), { limits, wheel })
+      answerer = createAnswerer(connection, parts.answering(connection), { limits, wheel, account })
       // The program may have ended it before there was anybody to be told.
       ended()
     } catch (error) {

@@ -27,7 +27,7 @@ export interface SwitchboardParts {
   readonly callers: 'proved' | 'unproved'
   /** What became of a call, a code of `errors.md` or `ok`. */
   readonly counted: (outcome: string) => void
-  /** ms until a failure that is known at once is told. */
+  /** Does it later: a failure that is known at once is told then. */
   readonly soon: (fn: () => void) => void
 }
 

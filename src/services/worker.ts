@@ -4,6 +4,7 @@ import { errorText, TERM } from '../protocol/erps/payload.ts'
 import { createBackoff, type Ending as TryEnding } from '../zones/backoff.ts'
 import type { Dial, Dialled } from '../zones/ports.ts'
 import type { Answerer } from './answerer.ts'
+import { aborted } from './local-caller.ts'
 import type { Connection, ConnectionEvents, Ending } from './ports.ts'
 
 /** Where a worker is. */
@@ -148,11 +149,4 @@ export function createWorker(parts: WorkerParts): Worker {
     start: () => void connect(),
     stop: (deadline) => (ended ??= Promise.resolve().then(() => end(deadline))),
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -16,8 +16,8 @@ test('every limit has a test here whose name begins with it', () => {
 test('every limit is an option of the same name, refuses what is below its least, and is in force as it is stated', () => {
   for (const [name, { default: usual, min }] of Object.entries(LIMITS)) {
     assert.equal(createServer().options[name as keyof typeof LIMITS], usual, name)
-    // The ping interval must stay below the deadline.
-    const together = name === 'pongDeadline' ? { pingInterval: LIMITS.pingInterval.min } : {}
+    // The ping interval must stay below the deadline, and the time that a call has by itself below the longest.
+    const together = name === 'pongDeadline' ? { pingInterval: LIMITS.pingInterval.min } : name === 'maxCallTimeout' ? { callTimeout: LIMITS.callTimeout.min } : {}
     assert.equal(createServer({ ...together, [name]: min }).options[name as keyof typeof LIMITS], min, name)
     assert.throws(() => createServer({ [name]: min - 1 }), { code: 'config_invalid' }, name)
     assert.equal(limitsWith({ [name]: min })[name as keyof typeof LIMITS], min)

@@ -6,7 +6,7 @@ import { KEY_AT } from '../../src/protocol/erps/packet.ts'
 import { createPacketReader } from '../../src/protocol/erps/reader.ts'
 import type { SigningOptions } from '../../src/services/signing.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
-import { callOf, castOf, openEnd, openRaw, replyOf, type End } from '../support/services.ts'
+import { bytesOf, callOf, castOf, NIL, openEnd, openRaw, replyOf, type End } from '../support/services.ts'
 
 // Two ends that sign, and somebody between them who reads and changes whatever he likes, but has no key.
 
@@ -191,4 +191,24 @@ test('who says hello again with what he has heard, and nothing more, has the tim
     thief.write(Buffer.from('657270730000000000', 'hex'))
   }
   assert.deepEqual(server.endings.map(({ why }) => why), ['timeout'])
+})
+
+test('a stranger who knows the name of a key, and makes up the rest, is refused at his first packet, whatever that is', async () => {
+  const sign = (packet: Buffer): Buffer => {
+    packet.write('zone', KEY_AT, 'latin1')
+    return packet.fill(7, HEAD_BYTES - 32, HEAD_BYTES)
+  }
+  const hello = { kind: 'hello', nonce: Buffer.alloc(16, 1), work: { service: 'math', slots: 1 } } as const
+  for (const first of [bytesOf('call', callOf(1, 'x')), bytesOf('call', callOf(1, 'x'), hello), bytesOf('cast', castOf('x')), bytesOf('keepalive', [Buffer.of(131), NIL], hello), bytesOf('call', callOf(1, 'x'.repeat(600)), hello)]) {
+    for (const packet of [first, sign(Buffer.from(first))]) {
+      const clock = createManualClock()
+      const [far, near] = duplexPair()
+      const server = openEnd(far, 'acceptor', clock, { signing: KEYS })
+      const stranger = openRaw(near, clock)
+      stranger.write(packet)
+      await clock.settle()
+      assert.deepEqual([server.shown, server.packets, server.endings.map(({ why }) => why)], [[], [], ['refused']])
+      assert.ok(stranger.packets.every(({ packet: { type, signature } }) => type === 'error' && signature.every((byte) => byte === 0)))
+    }
+  }
 })

@@ -273,7 +273,7 @@ test('Erps, a real Erlang node at the other end', { ...needs(ERLANG_WITH_SSL), c
     const port = await erps.daemon(daemon, `${security('tlsv1.3', files.daemon)}, identifier => <<"my_api">>`)
     const { cacertfile: serviceCacertfile, certfile: serviceCertfile, keyfile: serviceKeyfile } = files.daemon
     const hub = await startServer(t, {
-      servicePort: 0, serviceHost: '127.0.0.1', serviceAtoms: ['state'], serviceCacertfile, serviceCertfile, serviceKeyfile,
+      servicePort: 0, serviceHost: '127.0.0.1', serviceAtoms: ['ping', 'echo', 'put', 'state'], serviceCacertfile, serviceCertfile, serviceKeyfile,
       services: [{ name: 'my_api', servers: [{ server: '127.0.0.1', port }], tls: files.client, identifier: 'my_api', packetGap: GAP }],
     })
     const client = unique('client')

@@ -68,6 +68,6 @@ function figures({ ledger, proxies, killed, drained }: ServicesWorld): string {
   const sum = (of: (proxy: ServicesWorld['proxies'][number]) => number): number => proxies.reduce((all, proxy) => all + of(proxy), 0)
   const did = Object.keys(proxies[0]?.counts ?? {}).map((kind) => `${sum((proxy) => proxy.counts[kind as 'cut'])} ${kind}`).join(', ')
   const ends = [...codes].map(([code, n]) => `${n} ${code}`).join(', ')
-  return `${counts.calls} calls, ${counts.answered} answered, ${ends}, at most ${latest.toFixed(0)} ms late; ${counts.casts} casts; ${counts.executed} done, ${counts.twice} of them again\n`
+  return `${counts.calls} calls, ${counts.answered} answered, ${ends}, at most ${latest.toFixed(0)} ms late (${counts.unjudged} not judged: the machine was busy); ${counts.casts} casts; ${counts.executed} done, ${counts.twice} of them again\n`
     + `  ${killed} workers killed, ${drained} asked to go; ${did}; ${sum(({ made }) => made)} connections; ${(process.memoryUsage().rss / MIB).toFixed(0)} MiB, ${(heapUsed() / MIB).toFixed(0)} of them objects`
 }

@@ -5,12 +5,13 @@ import { createWheel } from '../../src/core/wheel.ts'
 import type { PacketType } from '../../src/protocol/erps/messages.ts'
 import { encode } from '../../src/protocol/etf/encode.ts'
 import { BitString, Float, Pid, Tuple, type Term } from '../../src/protocol/etf/term.ts'
+import { createCallAccount, type CallAccount } from '../../src/services/call-account.ts'
 import { createAnswerer, FILTERED } from '../../src/services/answerer.ts'
 import type { Answering, Asker, From } from '../../src/services/ports.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { atom, bare, callOf, packetOf, recordConnection, unbare } from './recorded-connection.ts'
 
-function start({ peer = 'waystation', limits = {} }: { peer?: 'erps' | 'waystation'; limits?: Partial<Record<LimitName, number>> } = {}) {
+function start({ peer = 'waystation', limits = {}, account }: { peer?: 'erps' | 'waystation'; limits?: Partial<Record<LimitName, number>>; account?: CallAccount } = {}) {
   const clock = createManualClock()
   const asked: { request: Term; from: From }[] = []
   const casts: { request: Term; from: Asker }[] = []
@@ -21,7 +22,7 @@ function start({ peer = 'waystation', limits = {} }: { peer?: 'erps' | 'waystati
     ended: (why, detail) => void ends.push(`${why} ${detail}`),
   }
   const connection = recordConnection(peer)
-  const answerer = createAnswerer(connection, answering, { limits: limitsWith(limits), wheel: createWheel(clock, 50) })
+  const answerer = createAnswerer(connection, answering, { limits: limitsWith(limits), wheel: createWheel(clock, 50), ...(account !== undefined && { account }) })
   const call = (ref: Term, request: Term = 0, deadline?: number): From => {
     answerer.packet(callOf(ref, request), deadline === undefined ? undefined : { kind: 'terms', deadline, times: 'once', key: undefined })
     return (asked.at(-1) as { from: From }).from
@@ -80,13 +81,22 @@ test('calls of one connection are bounded, and one that is answered makes room',
   assert.deepEqual([asked.length, answerer.pending], [3, 2])
 })
 
-test('refs of unanswered calls are bounded by their bytes', () => {
-  const { call, connection, asked } = start({ limits: { maxServicePendingBytes: 1_024 } })
-  const first = call('x'.repeat(900))
-  call('y'.repeat(900))
+test('requests and refs of unanswered calls are bounded by their bytes: those of one connection, and of all together', () => {
+  const limits = { maxCallBytes: 65_536, maxPacketBytes: 1_024 }
+  const account = createCallAccount(limitsWith(limits))
+  const { call, connection, asked } = start({ limits, account })
+  const first = call('x'.repeat(4_000), 'x'.repeat(4_000))
+  call(1, 'y'.repeat(200))
   assert.equal(asked.length, 1)
-  assert.deepEqual(connection.sent(), [['error', new Tuple('too_many_calls', 'y'.repeat(900))]])
+  const others = Array.from({ length: 7 }, () => start({ limits, account }))
+  for (const other of others) other.call('x'.repeat(4_000), 'x'.repeat(4_000))
+  const late = start({ limits, account })
+  late.call(1)
+  late.call(2, 'z'.repeat(2_000))
+  assert.deepEqual([connection.sent(), late.connection.sent()], [[['error', new Tuple('too_many_calls', 1)]], [['error', new Tuple('too_many_calls', 2)]]])
+  for (const other of others) other.answerer.ended('lost', '')
   first.reply(bare(0))
+  assert.deepEqual([account.calls, account.bytes], [1, 4])
   call('y'.repeat(900))
   assert.equal(asked.length, 2)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { duplexPair } from 'node:stream'
 import { suite, test } from 'node:test'
+import { createBodyAccount, type BodyAccount } from '../../src/http/body-account.ts'
 import { errorText, readRef, splitCall, TERM } from '../../src/protocol/erps/payload.ts'
 import { judge } from '../../src/protocol/erps/judge.ts'
 import { readRequirement } from '../../src/protocol/erps/versions.ts'
@@ -72,6 +73,32 @@ suite('what comes over a connection of a service', () => {
     assert.deepEqual(end.endings.map(({ why }) => why), ['timeout'])
     await pass(0)
     assert.ok(raw.isEnded, `${clock.timers} timers`)
+  })
+
+  test('packets on their way are bounded, those of all connections together, and what was kept of one is given back', async () => {
+    const account = createBodyAccount(30_000, 20_000)
+    let booked = 0
+    const unfinished: BodyAccount = {
+      take: (client, bytes) => account.take(client, bytes) && (booked += bytes) > 0,
+      give(client, bytes) {
+        booked -= bytes
+        account.give(client, bytes)
+      },
+    }
+    const open = () => openAgainst('acceptor', { unfinished, brake: NO_BRAKE })
+    const [first, second, third] = [open(), open(), open()]
+    const large = bytesOf('cast', castOf('x'.repeat(15_000)))
+    for (const { raw } of [first, second, third]) raw.write(large.subarray(0, -1))
+    for (const { pass } of [first, second, third]) await pass(0)
+    assert.deepEqual([first, second, third].map(({ end }) => end.endings.map(({ why }) => why)), [[], ['too_large'], ['too_large']])
+    first.raw.write(large.subarray(-1))
+    await first.pass(0)
+    assert.deepEqual([first.end.packets.length, booked], [1, 0])
+    first.raw.write(large.subarray(0, -1))
+    await first.pass(0)
+    assert.ok(booked > 0)
+    first.end.connection.drop('revoked', '')
+    assert.equal(booked, 0)
   })
 
   test('nothing is read while it is paused', async () => {

@@ -22,6 +22,17 @@ suite('whether the other end is a Waystation', () => {
     assert.ok(!end.connection.isWaystation)
   })
 
+  test('before it knows whom it calls, a client says how it means a call where a hub would do something else', async () => {
+    const { raw, end, pass } = openAgainst('connector', { brake: { gap: 0, calls: 'many' } })
+    const usual = { kind: 'terms', deadline: 5_000, times: 'once', key: undefined } as const
+    const meant = [usual, usual, { ...usual, deadline: 5_001 }, { ...usual, times: 'repeatable' }, { ...usual, key: Buffer.from('k') }] as const
+    for (const [ref, extension] of meant.entries()) end.connection.send('call', callOf(ref, 'x'), { extension })
+    await pass(0)
+    const [first, second, ...said] = raw.extensions()
+    assert.deepEqual([first?.kind === 'hello' && first.terms, second], [usual, undefined])
+    assert.deepEqual(said, meant.slice(2))
+  })
+
   test('a client that has nothing to say asks after a second, in a packet that an original takes for a keepalive', async () => {
     const { raw, pass } = openAgainst('connector')
     await pass(990)

@@ -26,8 +26,8 @@ export type Mischief =
 export interface NetworkParts {
   readonly clock: Clock
   readonly random: SeededRandom
-  /** A write of the accepting end, before it leaves. */
-  readonly wrote?: (who: string, bytes: Buffer) => void
+  /** A write of the accepting end, before it leaves; `number` is of the connection. */
+  readonly wrote?: (who: string, number: number, bytes: Buffer) => void
 }
 
 export interface Network {
@@ -50,12 +50,14 @@ const DELAYS = [0, 0, 1, 4, 15]
 export function createNetwork({ clock, random, wrote = () => {} }: NetworkParts): Network {
   let links: (Link & { calm(): void; cut(): void })[] = []
   let closedUntil = 0
+  let made = 0
 
   function connect(who: string): [Duplex, Duplex] {
     const ends = [] as End[]
+    const number = ++made
     const up = createWay(clock, random.pick(DELAYS), () => ends[0] as End, () => ends[1] as End)
     const down = createWay(clock, random.pick(DELAYS), () => ends[1] as End, () => ends[0] as End)
-    const [near, far] = [new End(up, down), new End(down, up, (bytes) => wrote(who, bytes))]
+    const [near, far] = [new End(up, down), new End(down, up, (bytes) => wrote(who, number, bytes))]
     ends.push(near, far)
     const cut = (): void => {
       near.destroy()

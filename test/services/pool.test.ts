@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Callee } from '../../src/services/ports.ts'
 import { createTestPool, reasonOf } from './pool-parts.ts'
 
 test('a call is answered by a worker, after the call has returned', () => {
@@ -10,6 +11,23 @@ test('a call is answered by a worker, after the call has returned', () => {
   assert.deepEqual([results, account.calls, account.bytes], [[], 1, 3])
   worker.answer()
   assert.deepEqual([results, account.calls, account.bytes, pool.isIdle], [['one: one'], 0, 0, true])
+})
+
+test('a worker that is a hub itself hears the key, and whether it may be done twice', () => {
+  const { pool } = createTestPool()
+  const told: unknown[] = []
+  const callee: Callee = {
+    call({ times, key }) {
+      told.push([times, `${key}`])
+      return () => {}
+    },
+    cast: (request, identifier, key) => told.push([`${request}`, identifier, `${key}`]) > 0,
+  }
+  pool.join({ id: 'hub', slots: 4, callee })
+  const [request, key] = [Buffer.from('1'), Buffer.from('k')]
+  pool.call({ request, key, deadline: 1_000, times: 'repeatable' }, () => {})
+  pool.cast({ request, key })
+  assert.deepEqual(told, [['repeatable', 'k'], ['1', undefined, 'k']])
 })
 
 test('where no worker is, or all drain, a call fails at once, though not before it has returned', () => {

@@ -21,7 +21,7 @@ export const NIL = Buffer.of(106)
 /** What a header of the original holds where nothing is declared. */
 export const HEAD = createHead({ version: { major: 0, minor: 0, patch: 0 }, identifier: Buffer.alloc(0) })
 
-export interface EndOptions extends Partial<Pick<ConnectionParts, 'brake' | 'sender' | 'judge' | 'decode' | 'signing' | 'work' | 'clock'>> {
+export interface EndOptions extends Partial<Pick<ConnectionParts, 'brake' | 'sender' | 'judge' | 'decode' | 'signing' | 'work' | 'clock' | 'unfinished'>> {
   readonly limits?: Partial<Record<LimitName, number>>
 }
 

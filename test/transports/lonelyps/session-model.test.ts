@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { play, report } from './model/play.ts'
 
 /** More of them, or one alone: `SESSION_MODEL_SEEDS=1000000`, `SESSION_MODEL_FROM=4711 SESSION_MODEL_SEEDS=1`. */
-const SEEDS = Number(process.env.SESSION_MODEL_SEEDS ?? 10_000)
+const SEEDS = Number(process.env.SESSION_MODEL_SEEDS ?? 4_000)
 const FROM = Number(process.env.SESSION_MODEL_FROM ?? 1)
 
 test(`in ${SEEDS} random sequences sockets do what the model of the protocol says`, async (t) => {
