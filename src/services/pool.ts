@@ -154,7 +154,8 @@ export function createPool(parts: PoolParts): Pool {
       case 'failed': {
         const failed = failureOf(outcome.reason)
         if (failed.error.code === GOING) {
-          job.why = job.losses > 0 ? job.why : failed
+          // It is the worker that stops, and not whoever is called here.
+          job.why = job.losses > 0 ? job.why : nobody()
           rest(seat, 'absent')
           return again(job, seat)
         }
