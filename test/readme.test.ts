@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripTypeScriptTypes } from 'node:module'
 import { test } from 'node:test'
 import { temporaryFolder } from './support/certificates.ts'
 import { openStream } from './support/sse.ts'
@@ -40,7 +41,7 @@ test('the configuration in the README is valid', async (t) => {
 
 test('the service in the README answers what its curl asks', async () => {
   const [block] = blocks(README, 'ts').filter((one) => one.includes('export const service'))
-  const { service, options } = await import(`data:text/javascript,${encodeURIComponent(block as string)}`) as { service: ServiceHandlers<JsonValue>; options: { as: 'json' } }
+  const { service, options } = await import(`data:text/javascript,${encodeURIComponent(stripTypeScriptTypes(block as string))}`) as { service: ServiceHandlers<JsonValue>; options: { as: 'json' } }
   await using world = await universe()
   await world.workService('math', options, service)
   const curl = blocks(README, 'sh').find((one) => one.includes('/_/call/math')) as string

@@ -10,11 +10,13 @@ import { openCredentials } from '../zones/credentials.ts'
 import type { TlsFiles } from '../zones/ports.ts'
 import { contextFor } from './callers-context.ts'
 import { invalid } from './invalid.ts'
-import { isThisMachine, tcpRefused } from './link-options.ts'
+import { files, isThisMachine, tcpRefused } from './link-options.ts'
 import { createLogger } from './log.ts'
+import { hint } from './nearest.ts'
 import { explain } from './option-faults.ts'
 import { randomBytes, realClock } from './real-world.ts'
 import { createRefusalLog } from './refusal-log.ts'
+import { faultsOfHandlers } from './service-handlers.ts'
 import { createServiceLog, type ServiceLogger } from './service-log.ts'
 import { faultOfIdentifier } from './service-options.ts'
 import { keysOf, signing as keys, type SigningKeys } from './service-signing.ts'
@@ -77,6 +79,9 @@ export interface Service<V> extends AsyncDisposable {
 const ORIGINAL_IDENTIFIER_BYTES = 11
 /** What stands around an answer: the tuple, and a ref of ours. */
 const AROUND = 16
+/** All that can be stated: what is mistyped, such as the list of the revoked, must not count as not stated. */
+const OPTIONS = ['port', 'host', 'tls', 'transport', 'insecure', 'identifier', 'versions', 'atoms', 'safe', 'as', 'matchAddress', 'packetGap', 'signing', 'forwardCallers', 'limits', 'logger'] as const satisfies readonly (keyof ServeServiceOptions)[]
+const { servername: _ofClients, ...tlsFiles } = files
 
 /**
  * Serves calls and casts of Erps (`erps.md`, section 8) and of Waystations: the daemon, and a server for each connection, all
@@ -87,7 +92,7 @@ const AROUND = 16
 export async function serveService<As extends Shown = 'terms'>(options: ServeServiceOptions<As>, handlers: HandlersOf<ValueOf<As>>): Promise<Service<ValueOf<As>>>
 export async function serveService<As extends Shown = 'terms'>(options: ServeServiceOptions<As>, handlers: ServiceHandlers<ValueOf<As>>): Promise<Service<ValueOf<As>>>
 export async function serveService<As extends Shown = 'terms'>(options: ServeServiceOptions<As>, handlers: Handlers<ValueOf<As>>): Promise<Service<ValueOf<As>>> {
-  const problems = problemsOf(options)
+  const problems = [...problemsOf(options), ...faultsOfHandlers(handlers)]
   if (problems.length > 0) throw invalid(problems)
   const { transport = 'tls', identifier, forwardCallers, logger = createLogger('warn'), as = 'terms' as As } = options
   const limits = limitsWith(options.limits)
@@ -158,7 +163,9 @@ function serviceOf<V>(program: Program<V>, daemon: ServiceDaemon | undefined, st
 
 function problemsOf(options: ServeServiceOptions<Shown>): string[] {
   const { port = 0, host, tls, transport = 'tls', insecure, identifier = '', versions, packetGap = 0, signing, matchAddress, as = 'terms', atoms = [], limits = {} } = options
-  const found: string[] = []
+  const found = Object.keys(options).filter((key) => !(OPTIONS as readonly string[]).includes(key)).map((key) => `${key} is no option of serveService${hint(key, OPTIONS)}`)
+  const read = v.safeParse(v.optional(v.strictObject(tlsFiles)), tls)
+  if (!read.success) found.push(...read.issues.map((issue) => `tls${explain(issue, 'serveService', Object.keys(tlsFiles))}`))
   if (!Number.isInteger(port) || port < 0 || port > 65_535) found.push('port must be a port number from 0 to 65535')
   if (!['tls', 'tcp', 'none'].includes(transport)) found.push('transport must be tls, tcp or none')
   if (!['terms', 'json'].includes(as)) found.push('as must be terms or json')

@@ -6,8 +6,10 @@ import { createProgramWorld, type Handlers, type HandlersOf } from '../services/
 import { createValues, type Shown, type ValueOf } from '../services/values.ts'
 import { createWorker, type WorkerState } from '../services/worker.ts'
 import { contextFor } from './callers-context.ts'
+import { invalid } from './invalid.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
 import { address, called, checkDialing, dialing, openDialing, placeName, readPlace, senderOf, type DialingOptions } from './service-dialing.ts'
+import { faultsOfHandlers } from './service-handlers.ts'
 import { createServiceLog } from './service-log.ts'
 import { faultOfService, type ServiceAddress } from './service-options.ts'
 
@@ -69,6 +71,8 @@ export async function workService<As extends Shown = 'terms'>(options: WorkServi
 export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker>
 export async function workService<As extends Shown = 'terms'>(options: WorkServiceOptions<As>, handlers: Handlers<ValueOf<As>>): Promise<RunningWorker> {
   const [hub] = checkDialing(OPTIONS, options, 'workService', placesOf) as [ServiceAddress]
+  const problems = faultsOfHandlers(handlers)
+  if (problems.length > 0) throw invalid(problems)
   const { name, slots = SLOTS } = options
   const whose = `the worker of ${name}`
   const tools = await openDialing(options, whose)

@@ -50,6 +50,8 @@ interface Line {
 
 /** ms that the hub's last calls may need to come in: until it has heard that no more are wanted. */
 const LINGER = 200
+/** Over TLS 1.3 the own end hears nothing of a certificate that is not taken: the connection is up for it, and ends. */
+const REFUSED_UNHEARD = '; a hub that refuses the certificate of a worker ends the connection so, and says why in its log'
 /** Takes no more: behind a term that says nothing. */
 const NOTHING = Buffer.of(106)
 
@@ -111,7 +113,7 @@ export function createWorker(parts: WorkerParts): Worker {
     own.up?.answerer.ended(why, detail)
     late += own.up?.answerer.late ?? 0
     if (why === 'refused') retry('refused', `the hub refuses this worker: ${detail}`, 0)
-    else if (own.up === undefined) retry('failed', `what answers there has not taken the offer of work, as a hub of Waystation does: ${detail}`, 0)
+    else if (own.up === undefined) retry('failed', `what answers there has not taken the offer of work, as a hub of Waystation does: ${detail}${why === 'lost' ? REFUSED_UNHEARD : ''}`, 0)
     else retry(why === 'lost' || why === 'silent' ? 'lost' : 'failed', detail, clock.monotonic() - own.up.since)
   }
 

@@ -135,7 +135,7 @@ async function prove(texts: Texts, files: TlsFiles, side: Side, now: number): Pr
   const chain = chainOf(own, certfile, authorities, cacertfile, now)
   const wanted = { daemon: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: undefined }[side]
   // Without this extension it may be used for everything.
-  if (wanted !== undefined && own[0].keyUsage?.includes(wanted) === false) throw new Error(`${certfile} is not a certificate for a ${side === 'daemon' ? 'server' : 'client'}: its extended key usage says otherwise`)
+  if (wanted !== undefined && own[0].keyUsage?.includes(wanted) === false) throw new Error(`${certfile} is not a certificate for a ${side === 'daemon' ? 'server' : 'client'}: its extended key usage says otherwise; "waystation certs server --both" makes one that is for both`)
   const context: Credentials['context'] = {
     ca: authorities.map((one) => one.toString()).join(''),
     cert: own.map((one) => one.toString()).join(''),

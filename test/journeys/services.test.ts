@@ -6,6 +6,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { encode } from '../../src/protocol/etf/encode.ts'
 import { Tuple, type Term } from '../../src/protocol/etf/term.ts'
 import { serveService, type HandlersOf, type ServeServiceOptions, type Service, type ServiceConnection, type ServiceFrom, type ServiceHandlers } from '../../src/server/serve-service.ts'
+import { workService } from '../../src/server/work-service.ts'
 import { testAuthority, type Made } from '../support/authority.ts'
 import { atom, connectErps, packetBytes, sayHello, type ErpsClient } from '../support/erps-client.ts'
 import { createInbox, until } from '../support/events.ts'
@@ -427,7 +428,17 @@ test('options that cannot be used are refused with sentences, and without secret
     [{ ...tcp, signing: { keys: [] } }, /signing.*empty/],
     [{ ...tcp, signing: { keys: [{ id: 'a', secret: 'too short' }] } }, /^config_invalid\s+(?!.*too short).*16 bytes/],
     [{ ...tcp, transport: 'udp' as never }, /transport must be/],
+    [{ ...tcp, identifer: 'x' } as never, /identifer is no option of serveService; did you mean identifier/],
+    [{ tls: { cacertfile: 'a', certfile: 'b', keyfile: 'c', crlFile: 'd' } as never }, /tls.crlFile is no key of serveService; did you mean crlfile/],
   ] as const) assert.match(await detail(options), pattern)
+  for (const [handlers, pattern] of [
+    [undefined, /handlers are missing/],
+    [{ cal: () => 1 }, /no handler is stated.*did you mean call/],
+    [{ ...ping, filter: true }, /filter must be a function/],
+  ] as const) {
+    await assert.rejects(serveService(tcp, handlers as never), pattern)
+    await assert.rejects(workService({ ...tcp, hub: '127.0.0.1:1', name: 'math' }, handlers as never), pattern)
+  }
   const taken = createTcpServer().listen(0, '127.0.0.1')
   t.after(() => taken.close())
   await until(() => taken.listening, 'listening')

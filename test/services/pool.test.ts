@@ -232,7 +232,7 @@ test('what a worker that drains was sent before the pool knew of it goes to anot
   going.held.shift()?.settle({ kind: 'failed', reason: reasonOf('stopped') })
   assert.deepEqual(other.held.map(({ request }) => request), ['x'])
   other.held.shift()?.settle({ kind: 'failed', reason: reasonOf('stopped') })
-  assert.deepEqual(results, ['x: stopped, no'])
+  assert.deepEqual(results, ['x: no_worker, no'])
 })
 
 test('a repeatable call that was lost once is never told to be undone', () => {

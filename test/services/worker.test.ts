@@ -104,7 +104,7 @@ test('what is no hub of Waystation is told as such, whether it says nothing or c
   clock.advance(1)
   await connected()
   line().connection.end('lost', 'the other end has closed the connection')
-  assert.match(states[1] ?? '', /has not taken the offer of work.*: the other end has closed the connection$/)
+  assert.match(states[1] ?? '', /has not taken the offer of work.*: the other end has closed the connection; a hub that refuses the certificate/)
 })
 
 test('a hub that refuses the work says why, and is asked again after the longest wait', async () => {
