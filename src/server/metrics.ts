@@ -13,6 +13,8 @@ export const METRICS = {
   waystation_takers_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of links that were refused or ended for what they sent' },
   waystation_calls_total: { type: 'counter', label: 'result', help: 'calls of services, by what became of them: ok, or a code of errors.md' },
   waystation_calls: { type: 'gauge', label: 'state', help: 'calls of services that are with a worker (running) or wait for one (waiting)' },
+  waystation_service_calls_answered_total: { type: 'counter', label: 'service', help: 'calls of each service that were answered' },
+  waystation_service_calls_failed_total: { type: 'counter', label: 'service', help: 'calls of each service that were not, whoever is at fault' },
   waystation_workers: { type: 'gauge', label: 'service', help: 'workers of each service, daemons that the hub calls included' },
   waystation_service_refused_total: { type: 'counter', label: 'reason', help: 'connections to the daemon of services that were refused or ended for what they sent' },
   waystation_registrations: { type: 'gauge', help: 'webhook registrations' },
@@ -42,6 +44,8 @@ export interface HubMetrics {
   takerRefused(reason: string): void
   /** @param result `ok`, or the code of an error */
   called(result: string): void
+  /** The same by the name of a service that is known. */
+  calledOf(service: string, outcome: 'answered' | 'failed'): void
   serviceRefused(reason: string): void
   /** Messages that came in, and that were written, over all transports. */
   totals(): { in: number; out: number }
@@ -147,6 +151,7 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
     refused: (reason) => add('waystation_connections_refused_total', reason, 1),
     linkDropped: (reason) => add('waystation_link_dropped_total', reason, 1),
     takerRefused: (reason) => add('waystation_takers_refused_total', reason, 1),
+    calledOf: (service, outcome) => add(`waystation_service_calls_${outcome}_total`, service, 1),
     called: (result) => add('waystation_calls_total', result, 1),
     serviceRefused: (reason) => add('waystation_service_refused_total', reason, 1),
     keyChecked: (result) => add('waystation_key_checks_total', result, 1),

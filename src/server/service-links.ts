@@ -80,9 +80,10 @@ function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { 
 
   function changed(state: ClientState): void {
     if (state.state === 'up') {
-      logger.info({ ...about, peer: state.peer }, 'a service is up')
-      // It may be up for what it was taken for first, and then turn out to be a Waystation.
-      member ??= pools.join(name, { id: about.server, slots: Math.min(slots, limits.maxCallsPerConnection), callee, fault })
+      // It is up for what it was taken for first, and may then turn out to be a Waystation.
+      if (member !== undefined) return
+      logger.info(about, 'a service is up')
+      member = pools.join(name, { id: about.server, slots: Math.min(slots, limits.maxCallsPerConnection), callee, fault })
       return
     }
     if (state.state === 'down') logger.warn({ ...about, why: state.why }, 'a service is down')

@@ -58,7 +58,11 @@ export function createServices(parts: ServicesParts): Services {
     access: createAccess(options.serviceRules, parts.keys.owns),
     idempotency: createIdempotency({ clock, limits }),
     callers: options.serviceTransport === 'tls' || signing !== undefined ? 'proved' : 'unproved',
-    counted: metrics.called,
+    counted(service, result) {
+      metrics.called(result)
+      // Names that anybody may make up are no labels.
+      if (pools.has(service)) metrics.calledOf(service, result === 'ok' ? 'answered' : 'failed')
+    },
     soon: clock.endOfTurn,
   })
   const refusals = createRefusalLog(clock, (line) => logger.warn(line, 'a caller or worker of services was turned away'))
@@ -73,13 +77,19 @@ export function createServices(parts: ServicesParts): Services {
     if (!isServiceName(service) || !switchboard.mayWork(service, peer.certificateNames)) return undefined
     const { name, release } = names.take(`${service} ${peer.names[0] ?? peer.address}`)
     const member = pools.join(service, { id: name, slots: Math.min(slots, limits.maxCallsPerConnection), callee: caller })
+    let isDrained = false
     logger.info({ service, address: peer.address, names: peer.names, slots }, 'a worker is here')
     return {
-      draining: () => member.drain(),
+      draining() {
+        isDrained = true
+        member.drain()
+      },
       ended(why, detail) {
         release()
         member.gone()
-        logger.info({ service, address: peer.address, names: peer.names, why, detail }, 'a worker has gone')
+        const about = { service, address: peer.address, names: peer.names }
+        if (isDrained || why === 'stopped') logger.info({ ...about, why: isDrained ? 'drained' : why }, 'a worker has gone')
+        else logger.warn({ ...about, why, detail }, 'a worker was lost')
       },
     }
   }

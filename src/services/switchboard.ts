@@ -26,7 +26,7 @@ export interface SwitchboardParts {
   /** Whether callers prove who they are: by certificates, or by signing. */
   readonly callers: 'proved' | 'unproved'
   /** What became of a call, a code of `errors.md` or `ok`. */
-  readonly counted: (outcome: string) => void
+  readonly counted: (service: string, outcome: string) => void
   /** Does it later: a failure that is known at once is told then. */
   readonly soon: (fn: () => void) => void
 }
@@ -34,8 +34,8 @@ export interface SwitchboardParts {
 export function createSwitchboard(parts: SwitchboardParts): Switchboard {
   const { pools, access, idempotency, limits, counted } = parts
 
-  function count(result: Result): void {
-    counted(result.kind === 'answer' ? 'ok' : result.error.code)
+  function count(service: string, result: Result): void {
+    counted(service, result.kind === 'answer' ? 'ok' : result.error.code)
   }
 
   function identityOf({ address, local }: { readonly address: string; readonly local: boolean }): Identity {
@@ -52,13 +52,13 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
   function answer(request: Buffer, from: From): void {
     const service = serviceOf(from)
     if (service === undefined) {
-      counted('forbidden')
+      counted('', 'forbidden')
       return void from.fail('forbidden')
     }
     const deadline = Math.min(from.deadline ?? limits.callTimeout, limits.maxCallTimeout)
     const abandon = pools.call(service, { request: own(request), deadline, times: from.times, ...(from.key !== undefined && { key: from.key }) }, (result) => {
       from.onLeave(undefined)
-      count(result)
+      count(service, result)
       if (result.kind === 'answer') from.reply(own(result.term))
       else from.fail(result.error.code)
     })
@@ -70,7 +70,7 @@ export function createSwitchboard(parts: SwitchboardParts): Switchboard {
       const { request, deadline, key, idempotencyKey } = wish
       const times = idempotencyKey === undefined ? 'once' : 'repeatable'
       const told = (result: Result): void => {
-        count(result)
+        count(service, result)
         settle(result.kind === 'answer' ? result : { kind: 'failed', error: result.error })
       }
       if (!access.mayCall(topicFromText(service), by, undefined)) {

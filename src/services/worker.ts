@@ -96,9 +96,12 @@ export function createWorker(parts: WorkerParts): Worker {
       shown() {
         if (!isOwn() || own.up !== undefined) return
         own.up = { since: clock.monotonic(), answerer: parts.answerer(connection) }
-        if (ended === undefined) become({ state: 'working' })
         // It was stopped while it offered: what the hub has sent meanwhile goes to others.
-        else void drain(own)
+        if (ended !== undefined) return void drain(own)
+        // A hub that does not want it says so right behind its welcome.
+        clock.endOfTurn(() => {
+          if (isOwn() && ended === undefined) become({ state: 'working' })
+        })
       },
       ended(why, detail) {
         if (isOwn()) over(own, why, detail)

@@ -54,12 +54,23 @@ function workerWith() {
   const working = async (): Promise<void> => {
     await connected()
     line().connection.events.shown?.(undefined)
+    clock.endTurn()
   }
   return { clock, net, worker, states, line, connected, working }
 }
 
 const packet = (type: Packet['type'], payload = Buffer.from([131, 106])): Packet =>
   ({ type, payload, version: { major: 0, minor: 0, patch: 0 }, identifier: Buffer.alloc(0), key: Buffer.alloc(16), signature: Buffer.alloc(32), bytes: payload })
+
+test('a worker that is refused right behind the welcome never was at work', async () => {
+  const { worker, states, line, connected } = workerWith()
+  worker.start()
+  await connected()
+  line().connection.events.shown?.(undefined)
+  line().connection.end('refused', 'forbidden')
+  await worker.stop(AbortSignal.abort())
+  assert.deepEqual(states, ['down: the hub refuses this worker: forbidden', 'stopped'])
+})
 
 test('a worker works once the hub has taken its offer, and comes back at once when the connection is lost', async () => {
   const { clock, net, worker, states, line, connected, working } = workerWith()

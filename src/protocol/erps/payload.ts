@@ -1,5 +1,5 @@
-import { open, type DecodeOptions } from '../etf/envelope.ts'
-import { BINARY, INTEGER, LARGE_BIG, LARGE_TUPLE, SMALL_BIG, SMALL_INTEGER, SMALL_TUPLE, VERSION } from '../etf/tags.ts'
+import { inflateTerm, open, scanBare, type DecodeOptions } from '../etf/envelope.ts'
+import { BINARY, COMPRESSED, INTEGER, LARGE_BIG, LARGE_TUPLE, SMALL_BIG, SMALL_INTEGER, SMALL_TUPLE, VERSION } from '../etf/tags.ts'
 import { readExtension } from './extension.ts'
 import type { Extension, Referred } from './messages.ts'
 import { simpleEnd } from './simple.ts'
@@ -28,12 +28,19 @@ export interface Opened {
  * @throws {EtfError} `badarg` for what is no term or none that is taken, `too_deep`, `too_large`
  */
 export function openPayload(payload: Buffer, options: DecodeOptions): Opened {
-  const simple = simpleEnd(payload, options)
-  const { end, inflated } = simple === undefined ? open(payload, options, 'check') : { end: simple, inflated: undefined }
+  if (payload[0] === VERSION && payload[1] === COMPRESSED) return uncompress(payload, options)
+  const end = simpleEnd(payload, options) ?? open(payload, options, 'check').end
   const extension = end === payload.length ? undefined : readExtension(payload, end)
-  if (inflated === undefined) return { term: end === payload.length ? payload : payload.subarray(0, end), bare: payload.subarray(1, end), extension }
-  const term = Buffer.concat([TERM, inflated.bytes.subarray(0, inflated.end)])
-  return { term, bare: term.subarray(1), extension }
+  return { term: end === payload.length ? payload : payload.subarray(0, end), bare: payload.subarray(1, end), extension }
+}
+
+/** A few bytes may hold millions of terms: where they are simple, looking at them is not dear. */
+function uncompress(payload: Buffer, options: DecodeOptions): Opened {
+  const { bytes, end } = inflateTerm(payload, options)
+  const whole = Buffer.concat([TERM, bytes])
+  const simple = bytes[0] === COMPRESSED ? undefined : simpleEnd(whole, options)
+  const term = whole.subarray(0, simple ?? scanBare(bytes, options) + 1)
+  return { term, bare: term.subarray(1), extension: end === payload.length ? undefined : readExtension(payload, end) }
 }
 
 /**

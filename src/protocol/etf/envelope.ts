@@ -1,5 +1,5 @@
 import { EtfError, type Term } from './term.ts'
-import { canHold, inflate } from './inflate.ts'
+import { canHold, inflate, type Inflated } from './inflate.ts'
 import { createKeys } from './keys.ts'
 import { badarg, cut, type Reading } from './reading.ts'
 import { COMPRESSED, DEFAULT_DEPTH, VERSION } from './tags.ts'
@@ -39,14 +39,25 @@ export function open(input: Buffer, options: DecodeOptions, purpose: Reading['pu
     const reading = begin(input, 1, 0, options, purpose)
     return { term: walk(reading, maxDepth), end: reading.at, inflated: undefined }
   }
+  const { bytes, end } = inflateTerm(input, options)
+  const reading = begin(bytes, 0, bytes.length, options, purpose)
+  return { term: walk(reading, maxDepth), end, inflated: { bytes, end: reading.at } }
+}
+
+/** What stands behind 131 and 80, inflated and not looked at, and the place behind its zlib stream (`erps.md`, A.4). */
+export function inflateTerm(input: Buffer, { maxBytes = DEFAULT_BYTES, maxMemory = Infinity }: DecodeOptions): Inflated {
   if (input.length < COMPRESSED_HEAD) throw cut()
   const size = input.readUInt32BE(2)
   if (!canHold(input.length - COMPRESSED_HEAD, size)) throw badarg('what is compressed cannot be of this size')
-  const { maxBytes = DEFAULT_BYTES, maxMemory = Infinity } = options
   if (size > maxBytes || size > maxMemory) throw new EtfError('too_large', `${size} bytes when inflated`)
-  const { bytes, end } = inflate(input, COMPRESSED_HEAD, size)
-  const reading = begin(bytes, 0, size, options, purpose)
-  return { term: walk(reading, maxDepth), end, inflated: { bytes, end: reading.at } }
+  return inflate(input, COMPRESSED_HEAD, size)
+}
+
+/** The place behind a term that stands without its 131, checked as `scan` does it. */
+export function scanBare(bytes: Buffer, options: DecodeOptions): number {
+  const reading = begin(bytes, 0, bytes.length, options, 'check')
+  walk(reading, options.maxDepth ?? DEFAULT_DEPTH)
+  return reading.at
 }
 
 function begin(bytes: Buffer, at: number, memory: number, options: DecodeOptions, purpose: Reading['purpose']): Reading {
