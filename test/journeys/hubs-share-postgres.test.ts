@@ -13,7 +13,7 @@ import { surviveOutage } from '../support/database-outage.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { waystation } from '../support/process.ts'
 import { startServer } from '../support/server.ts'
-import { registerAndNotify } from '../support/two-hubs.ts'
+import { registerAndNotify, TIMES } from '../support/two-hubs.ts'
 import { connect } from '../support/websocket.ts'
 
 /* Hubs on one PostgreSQL, as a team runs them. */
@@ -74,9 +74,9 @@ suite('hubs that share a PostgreSQL', () => {
     await connect(t, `${ws}/ws/pub/${row?.apikey}/test/prices`)
   })
 
-  test('a registration that one hub has answered is honoured by every notify that reaches the other, 1,000 times', async (t) => {
+  test(`a registration that one hub has answered is honoured by every notify that reaches the other, ${TIMES} times`, async (t) => {
     const database = await postgres.createDatabase()
-    t.diagnostic(await registerAndNotify(t, [database, database], 1_000))
+    t.diagnostic(await registerAndNotify(t, [database, database], TIMES))
   })
 
   test('a hub outlives its database, and nothing that was answered is lost', async (t) => {

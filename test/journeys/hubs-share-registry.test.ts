@@ -10,7 +10,7 @@ import { startHubProcess } from '../support/hub.ts'
 import { createClient, openReceiver, schemes } from '../support/lonelyps.ts'
 import { connectSocket, type SocketClient } from '../support/lonelyps-socket.ts'
 import { startServer } from '../support/server.ts'
-import { registerAndNotify } from '../support/two-hubs.ts'
+import { registerAndNotify, TIMES } from '../support/two-hubs.ts'
 
 // Hubs that share a database: each registers itself for what its WebSockets want, and the others send it there.
 
@@ -111,9 +111,9 @@ suite('hubs that share a registry', () => {
     }
   })
 
-  test('a registration that one hub has answered is honoured by every notify that reaches the other, 1,000 times', async (t) => {
+  test(`a registration that one hub has answered is honoured by every notify that reaches the other, ${TIMES} times`, async (t) => {
     const database = join(temporaryFolder(t), 'shared.db')
-    t.diagnostic(await registerAndNotify(t, [database, database], 1_000))
+    t.diagnostic(await registerAndNotify(t, [database, database], TIMES))
   })
 
   test('a hub that is alone on its registry reaches its own sockets in memory', async (t) => {

@@ -7,7 +7,7 @@ import { surviveOutage } from '../support/database-outage.ts'
 import { createClient } from '../support/lonelyps.ts'
 import { waystation } from '../support/process.ts'
 import { startRqlite } from '../support/rqlite.ts'
-import { registerAndNotify } from '../support/two-hubs.ts'
+import { registerAndNotify, TIMES } from '../support/two-hubs.ts'
 
 /* Hubs on one rqlite cluster of three nodes, as a team runs them. */
 
@@ -20,8 +20,8 @@ function database(first: number): string {
 }
 
 suite('hubs that share an rqlite', () => {
-  test('a registration that one hub has answered is honoured by every notify that reaches the other by another node, 1,000 times', async (t) => {
-    t.diagnostic(await registerAndNotify(t, [database(0), database(1)], 1_000))
+  test(`a registration that one hub has answered is honoured by every notify that reaches the other by another node, ${TIMES} times`, async (t) => {
+    t.diagnostic(await registerAndNotify(t, [database(0), database(1)], TIMES))
   })
 
   test('what setup writes for rqlite runs', async (t) => {

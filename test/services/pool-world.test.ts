@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { playPoolWorld } from './pool-world.ts'
 
 /** More of them, or one alone: `POOL_WORLDS=1000000`, `POOL_WORLDS_FROM=4711 POOL_WORLDS=1`. */
-const WORLDS = Number(process.env['POOL_WORLDS'] ?? 10_000)
+const WORLDS = Number(process.env['POOL_WORLDS'] ?? 5_000)
 const FROM = Number(process.env['POOL_WORLDS_FROM'] ?? 1)
 
 test(`in ${WORLDS} worlds of workers that come, go and fail every call ends once, in time, with its own answer, and nothing is done twice`, (t) => {

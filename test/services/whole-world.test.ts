@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { playWhole } from './whole-world.ts'
 
 /** More of them, or one alone: `WHOLE_WORLDS=20000`, `WHOLE_WORLDS_FROM=4711 WHOLE_WORLDS=1`. */
-const WORLDS = Number(process.env['WHOLE_WORLDS'] ?? 200)
+const WORLDS = Number(process.env['WHOLE_WORLDS'] ?? 100)
 const FROM = Number(process.env['WHOLE_WORLDS_FROM'] ?? 1)
 /** Worlds that are played side by side. */
 const TOGETHER = 20

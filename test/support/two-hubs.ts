@@ -7,6 +7,9 @@ import { startServer } from './server.ts'
 /** Pairs that are under way at once. */
 const AT_ONCE = 8
 
+/** How often a registration is raced. More of them: `SHARED_TIMES=1000`. */
+export const TIMES = Number(process.env['SHARED_TIMES'] ?? 300)
+
 /**
  * Two hubs on one database. So many times somebody registers at one of them and, once that is answered with 200, a message is
  * published at the other, which must find the registration; and none that was taken back before.
