@@ -57,7 +57,7 @@ export const LIMITS = {
   maxServicePendingBytes: { default: 16_777_216, min: 1_024, unit: 'bytes', reason: 'bytes that wait for one caller or worker of a service; past it the connection is closed; one packet may always wait' },
   maxCalls: { default: 100_000, min: 1, unit: 'calls', reason: 'calls of the hub that are not answered yet, those that wait for a worker included' },
   maxCallBytes: { default: 268_435_456, min: 65_536, unit: 'bytes', reason: 'the requests of those calls together; past it a further one is refused. One Erps caller may have an eighth of it, and always one request' },
-  maxCallsPerConnection: { default: 10_000, min: 1, unit: 'calls', reason: 'calls of one connection that are not answered yet; further ones are refused' },
+  maxCallsPerConnection: { default: 10_000, min: 1, unit: 'calls', reason: 'calls of one connection that are not answered yet; further ones are refused; past as many casts whose handlers take their time nothing more is read' },
   maxPoolQueue: { default: 1_000, min: 0, unit: 'calls', reason: 'calls that wait until a worker of their service is free; past it a further one is refused' },
   serviceHandshakeTimeout: { default: 5_000, min: 100, unit: 'ms', reason: 'time for connecting and the TLS handshake of a service connection, on either side' },
   packetTimeout: { default: 30_000, min: 100, unit: 'ms', reason: 'time for the rest of an Erps packet that has begun; a large one has it for each MiB' },

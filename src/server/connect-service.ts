@@ -9,6 +9,7 @@ import type { Wish } from '../services/pool-ports.ts'
 import type { Bare } from '../services/ports.ts'
 import { createValues, type Shown, type ValueOf, type Values } from '../services/values.ts'
 import { createWay, type Way } from '../services/way.ts'
+import { AROUND_VALUE, GAP_TO_SERVERS, KEEPALIVE } from '../services/originals.ts'
 import { contextFor } from './callers-context.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
 import { address, called, checkDialing, dialing, milliseconds, openDialing, placeName, senderOf, timeOf, type Dialing, type DialingOptions } from './service-dialing.ts'
@@ -100,14 +101,9 @@ const OPTIONS = {
 }
 
 const CALL_TIMEOUT = 5_000
-const KEEPALIVE = 60_000
 const RECONNECT = 60_000
-/** ms between two packets to an original (`erps.md`, 5.2). */
-const SAFE_GAP = 20
 /** ms that what waits has to go out when it is closed. */
 const CLOSE_MS = 1_000
-/** What stands around a request: the tuple, and its ref. */
-const AROUND = 16
 
 /**
  * Connects to a service of Erps or of another Waystation (`erps.md`, sections 9 and 12.1). It gives at once what can be called;
@@ -120,7 +116,7 @@ export async function connectService<As extends Shown = 'terms'>(options: Connec
   const name = places.map(placeName).join(', ')
   const tools = await openDialing(options, `the client of ${name}`)
   const { limits, logger } = tools
-  const shown = { as: options.as ?? 'terms' as As, atoms: new Set(options.atoms), maxDepth: limits.maxTermDepth, maxBytes: limits.maxPacketBytes - AROUND }
+  const shown = { as: options.as ?? 'terms' as As, atoms: new Set(options.atoms), maxDepth: limits.maxTermDepth, maxBytes: limits.maxPacketBytes - AROUND_VALUE }
   const incoming = createValues({ ...shown, safety: 'any', maxBytes: limits.maxPacketBytes })
   // A program that states no vocabulary knows for itself which atoms the service has.
   const outgoing = createValues({ ...shown, safety: options.atoms === undefined ? 'any' : 'strict' })
@@ -222,7 +218,7 @@ function clientOf(place: ServiceAddress, options: ConnectServiceOptions<Shown>, 
   const { keepalive = KEEPALIVE, reconnect = RECONNECT, packetGap, transport = 'tls' } = options
   const { limits } = tools
   const sender = senderOf(options)
-  const brake = { gap: packetGap ?? SAFE_GAP, calls: transport === 'tcp' ? 'one' : 'many' } as const
+  const brake = { gap: packetGap ?? GAP_TO_SERVERS, calls: transport === 'tcp' ? 'one' : 'many' } as const
   const hardness = levelOf(options.compressed)
   return createServiceClient({
     dial: tools.dial(place),

@@ -6,6 +6,7 @@ import { createServiceDaemon, type ServiceDaemon } from '../services/daemon.ts'
 import type { ServiceConnection, ServiceHandlers } from '../services/handlers.ts'
 import { createProgramWorld, type Handlers, type HandlersOf, type Program } from '../services/program.ts'
 import { createValues, decodeOptionsOf, type Shown, type ValueOf } from '../services/values.ts'
+import { AROUND_VALUE } from '../services/originals.ts'
 import { openCredentials } from '../zones/credentials.ts'
 import type { TlsFiles } from '../zones/ports.ts'
 import { contextFor } from './callers-context.ts'
@@ -77,8 +78,6 @@ export interface Service<V> extends AsyncDisposable {
 
 /** What a client of the original can state (`erps.md`, 2.4). */
 const ORIGINAL_IDENTIFIER_BYTES = 11
-/** What stands around an answer: the tuple, and a ref of ours. */
-const AROUND = 16
 /** All that can be stated: what is mistyped, such as the list of the revoked, must not count as not stated. */
 const OPTIONS = ['port', 'host', 'tls', 'transport', 'insecure', 'identifier', 'versions', 'atoms', 'safe', 'as', 'matchAddress', 'packetGap', 'signing', 'forwardCallers', 'limits', 'logger'] as const satisfies readonly (keyof ServeServiceOptions)[]
 const { servername: _ofClients, ...tlsFiles } = files
@@ -101,7 +100,7 @@ export async function serveService<As extends Shown = 'terms'>(options: ServeSer
   const program = createProgramWorld({
     handlers, limits,
     clock: realClock,
-    values: createValues({ ...reading, as, maxBytes: limits.maxPacketBytes - AROUND }),
+    values: createValues({ ...reading, as, maxBytes: limits.maxPacketBytes - AROUND_VALUE }),
     run: contextFor(forwardCallers),
     failed: log.failed,
   })

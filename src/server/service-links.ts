@@ -9,6 +9,7 @@ import type { Member } from '../services/pool.ts'
 import type { Pools } from '../services/pools.ts'
 import type { Bare, Callee } from '../services/ports.ts'
 import type { SigningOptions } from '../services/signing.ts'
+import { GAP_TO_SERVERS, KEEPALIVE } from '../services/originals.ts'
 import type { Logger } from './log.ts'
 import { openDialing, placeName, senderOf, type Dialing } from './service-dialing.ts'
 import type { ServiceAddress, ServiceConfig } from './service-options.ts'
@@ -29,10 +30,6 @@ export interface ServiceLinks {
 
 /** Calls of one daemon at once, where its service does not say. */
 const SLOTS = 64
-/** ms between two packets to an original (`erps.md`, 5.2). */
-const SAFE_GAP = 20
-/** ms between two keepalives to an original. */
-const KEEPALIVE = 60_000
 
 export interface ServiceLinksParts {
   readonly services: readonly ServiceConfig[]
@@ -73,7 +70,7 @@ export async function openServiceLinks(parts: ServiceLinksParts): Promise<Servic
 }
 
 function linkOf(place: ServiceAddress, config: ServiceConfig, tools: Dialing, { pools, clock, random, limits, atoms, logger }: ServiceLinksParts): ServiceClient {
-  const { name, slots = SLOTS, packetGap = SAFE_GAP, transport = 'tls' } = config
+  const { name, slots = SLOTS, packetGap = GAP_TO_SERVERS, transport = 'tls' } = config
   const about = { service: name, server: placeName(place) }
   const sender = senderOf(config)
   let member: Member | undefined

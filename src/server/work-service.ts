@@ -5,6 +5,7 @@ import type { ServiceHandlers } from '../services/handlers.ts'
 import { createProgramWorld, type Handlers, type HandlersOf } from '../services/program.ts'
 import { createValues, type Shown, type ValueOf } from '../services/values.ts'
 import { createWorker, type WorkerState } from '../services/worker.ts'
+import { AROUND_VALUE, GAP_TO_SERVERS } from '../services/originals.ts'
 import { contextFor } from './callers-context.ts'
 import { invalid } from './invalid.ts'
 import { holdProcess, realClock, realRandom } from './real-world.ts'
@@ -53,12 +54,8 @@ const OPTIONS = {
 }
 
 const SLOTS = 64
-/** ms between two packets until the other end is known to be a Waystation. */
-const GAP = 20
 /** ms: how late an end of a call may be told. */
 const TICK = 50
-/** What stands around an answer: the tuple, and a ref of ours. */
-const AROUND = 16
 
 /**
  * Works for a service of a hub: dials out to it, offers the work, and answers what it hands on. The connection is made in the
@@ -85,7 +82,7 @@ export async function workService<As extends Shown = 'terms'>(options: WorkServi
     clock: realClock,
     values: createValues({
       as: options.as ?? 'terms' as As, atoms: new Set(options.atoms), safety: options.safe === false ? 'any' : 'strict',
-      maxDepth: limits.maxTermDepth, maxBytes: limits.maxPacketBytes - AROUND,
+      maxDepth: limits.maxTermDepth, maxBytes: limits.maxPacketBytes - AROUND_VALUE,
     }),
     failed: log.failed,
   })
@@ -104,7 +101,7 @@ export async function workService<As extends Shown = 'terms'>(options: WorkServi
   const worker = createWorker({
     dial: tools.dial(hub),
     // Whatever a caller has put into a call, only that call may fail: the values are looked at one by one.
-    open: (dialled, events) => tools.open(dialled, events, { sender: senderOf({}), brake: { gap: GAP, calls: 'many' }, opaque: 'kept', work: { service: name, slots } }),
+    open: (dialled, events) => tools.open(dialled, events, { sender: senderOf({}), brake: { gap: GAP_TO_SERVERS, calls: 'many' }, opaque: 'kept', work: { service: name, slots } }),
     answerer: (connection) => createAnswerer(connection, program.accept(connection), { limits, wheel }),
     clock: realClock, random: realRandom,
     limits, changed,

@@ -16,6 +16,7 @@ import type { Credentials } from '../zones/ports.ts'
 import type { Answering, Caller, Connection, Ending, Peer } from './ports.ts'
 import { createReception, type WorkerEvents } from './reception.ts'
 import type { SigningOptions } from './signing.ts'
+import { GAPS_TO_CLIENTS } from './originals.ts'
 
 export type { WorkerEvents } from './reception.ts'
 
@@ -61,8 +62,6 @@ export interface ServiceDaemon {
 
 /** ms of silence after which the system looks whether the other end is still there. */
 const PROBE_AFTER = 30_000
-/** ms between two packets to an original: it takes one in 100, and over TCP what comes between is lost (`erps.md`, 5.1). */
-const SAFE_GAPS = { tcp: 120, tls: 10 } as const
 
 /** The accepting end of services: Erps' daemon (`erps.md`, section 8). Every connection is on its own. */
 export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
@@ -73,7 +72,7 @@ export function createServiceDaemon(parts: ServiceDaemonParts): ServiceDaemon {
     ...parts,
     // The largest packet must always find room, and that of another address beside it.
     unfinished: createBodyAccount(Math.max(limits.maxUnfinishedBytes, 2 * limits.maxPacketBytes), Math.max(limits.maxUnfinishedBytes / 8, limits.maxPacketBytes)),
-    brake: { gap: parts.packetGap ?? SAFE_GAPS[security.kind], calls: 'many' },
+    brake: { gap: parts.packetGap ?? GAPS_TO_CLIENTS[security.kind], calls: 'many' },
     refused: (why, { address, names }, detail) => events.refused(why, { address, names, detail }),
     failed: events.failed,
   })

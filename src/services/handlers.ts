@@ -64,10 +64,12 @@ export interface ProgramParts<V> {
   readonly crashed: (error: unknown, from: From | undefined) => void
   /** The filter has said no. */
   readonly filtered: (from: From | undefined) => void
+  /** A handler has begun with a cast that takes its time; it is done, or has failed. */
+  readonly casting?: { begun(): void; ended(): void }
 }
 
 /** The handlers of a program as what answers on one connection, which `begin` tells them of. Nothing that they throw gets any further than `crashed`. */
-export function createProgram<V>({ handlers, values, connection, run, crashed, filtered }: ProgramParts<V>): Answering & { begin(): void } {
+export function createProgram<V>({ handlers, values, connection, run, crashed, filtered, casting }: ProgramParts<V>): Answering & { begin(): void } {
   function isLetThrough(request: V, mode: 'call' | 'cast', from: ServiceAsker<V>): boolean {
     if (!from.remote || handlers.filter === undefined) return true
     const verdict: unknown = handlers.filter(request, mode, from)
@@ -114,7 +116,12 @@ export function createProgram<V>({ handlers, values, connection, run, crashed, f
     if (!isLetThrough(request, 'cast', view)) return filtered(undefined)
     if (handlers.cast === undefined) throw new WaystationError('call_failed', 'the service has no handler for casts')
     const done = handlers.cast(request, view)
-    if (isPromise(done)) done.then(undefined, (error: unknown) => crashed(error, undefined))
+    if (!isPromise(done)) return
+    casting?.begun()
+    done.then(() => casting?.ended(), (error: unknown) => {
+      casting?.ended()
+      crashed(error, undefined)
+    })
   }
 
   function attempt(handler: () => void, from: From | undefined): void {

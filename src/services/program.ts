@@ -25,7 +25,7 @@ export interface ProgramWorld<V> {
   readonly values: Values<V>
   readonly run: ProgramParts<V>['run']
   readonly clock: Pick<Clock, 'after'>
-  readonly limits: Pick<Limits, 'callTimeout' | 'drainTime'>
+  readonly limits: Pick<Limits, 'callTimeout' | 'drainTime' | 'maxCallsPerConnection'>
   /** A handler has failed. `who`: on whose connection; `undefined` for this process itself. */
   readonly failed: (error: unknown, who: ServiceConnection<unknown> | undefined) => void
 }
@@ -90,10 +90,20 @@ export function createProgramWorld<V>({ handlers, values, run, clock, limits, fa
         disconnect(connection)
       }
       const view = describe(connection, leave)
+      let casts = 0
       const program = createProgram<V>({
         handlers: handlersFor(view),
         values, run,
         connection: view,
+        // Nobody waits for a cast, so nobody would notice how many there are.
+        casting: {
+          begun() {
+            if (++casts === limits.maxCallsPerConnection) connection.pause()
+          },
+          ended() {
+            if (casts-- === limits.maxCallsPerConnection) connection.resume()
+          },
+        },
         // To an original a connection whose server has failed is over (section 15); it hears nothing of the reason.
         crashed(error, from) {
           failed(error, view)

@@ -22,7 +22,7 @@ function start(handlers: ServiceHandlers<Term>) {
 
 function startWith(handlers: ServiceHandlers<Term> | HandlersOf<Term>) {
   const clock = createManualClock()
-  const limits = limitsWith({ callTimeout: 100 })
+  const limits = limitsWith({ callTimeout: 100, maxCallsPerConnection: 100 })
   const failures: [string, number | undefined][] = []
   const runs = { count: 0 }
   const program = createProgramWorld<Term>({
@@ -48,6 +48,27 @@ function startWith(handlers: ServiceHandlers<Term> | HandlersOf<Term>) {
   }
   return { clock, program, failures, runs, connect }
 }
+
+test('casts that take their time are bounded as calls are: past so many nothing more is read until one is done', async () => {
+  const running: { resolve(): void; reject(error: Error): void }[] = []
+  const { connect, failures } = start({ cast: (request) => (request === 0 ? undefined : new Promise<void>((resolve, reject) => void running.push({ resolve, reject }))) })
+  const { cast, connection } = connect('waystation')
+  const held: string[] = []
+  connection.pause = () => void held.push('pause')
+  connection.resume = () => void held.push('resume')
+  for (let i = 0; i < 99; i++) cast(1)
+  for (let i = 0; i < 500; i++) cast(0)
+  assert.deepEqual(held, [])
+  cast(1)
+  assert.deepEqual(held, ['pause'])
+  running[0]?.reject(new Error('no'))
+  await soon()
+  assert.deepEqual([held, failures], [['pause', 'resume'], [['no', 1]]])
+  cast(1)
+  for (const one of running) one.resolve()
+  await soon()
+  assert.deepEqual(held, ['pause', 'resume', 'pause', 'resume'])
+})
 
 test('the value of a handler is the answer, and so is what its promise gives', async () => {
   const { connect, runs } = start({ call: (request) => (request === 1 ? atom('pong') : Promise.resolve([request])) })
