@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { limitsWith, LIMITS, type LimitName } from '../core/limits.ts'
+import { limitsWith, type LimitName } from '../core/limits.ts'
 import { createAdmission } from '../http/admission.ts'
 import { readRequirement } from '../protocol/erps/versions.ts'
 import { createServiceDaemon, type ServiceDaemon } from '../services/daemon.ts'
@@ -18,6 +18,7 @@ import { explain } from './option-faults.ts'
 import { randomBytes, realClock } from './real-world.ts'
 import { createRefusalLog } from './refusal-log.ts'
 import { faultsOfHandlers } from './service-handlers.ts'
+import { faultOfLimit } from './service-dialing.ts'
 import { createServiceLog, type ServiceLogger } from './service-log.ts'
 import { faultOfIdentifier } from './service-options.ts'
 import { keysOf, signing as keys, type SigningKeys } from './service-signing.ts'
@@ -179,10 +180,5 @@ function problemsOf(options: ServeServiceOptions<Shown>): string[] {
   if (!Array.isArray(atoms) || atoms.some((atom) => typeof atom !== 'string')) found.push('atoms must be a list of names')
   const signed = v.safeParse(keys, signing)
   if (!signed.success) found.push(...signed.issues.map((issue) => `signing${explain(issue, 'signing', ['keys', 'id', 'secret'])}`))
-  for (const [name, value] of Object.entries(limits)) {
-    const limit = Object.hasOwn(LIMITS, name) ? LIMITS[name as LimitName] : undefined
-    if (limit === undefined) found.push(`limits.${name} is no limit`)
-    else if (!Number.isSafeInteger(value) || value < limit.min) found.push(`limits.${name} must be a whole number from ${limit.min} on`)
-  }
-  return found
+  return [...found, ...Object.entries(limits).flatMap(([name, value]) => faultOfLimit(name, value))]
 }

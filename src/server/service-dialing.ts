@@ -78,10 +78,12 @@ export function checkDialing<T extends DialingOptions>(schema: v.ObjectEntries, 
   return found
 }
 
-function faultOfLimit(name: string, value: number | undefined): string[] {
+/** What is wrong with a bound that a program states. */
+export function faultOfLimit(name: string, value: number | undefined): string[] {
   if (!Object.hasOwn(LIMITS, name)) return [`limits.${name} is no limit${hint(name, Object.keys(LIMITS))}`]
   const { min, unit } = LIMITS[name as LimitName]
-  return value !== undefined && value < min ? [`limits.${name} must be at least ${min} ${unit}, not ${value}`] : []
+  const isGood = value === undefined || (Number.isSafeInteger(value) && value >= min)
+  return isGood ? [] : [`limits.${name} must be a whole number of ${unit} from ${min} on, not ${value}`]
 }
 
 /** What is connected with, once the files are read. */
