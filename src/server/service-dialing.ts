@@ -43,7 +43,6 @@ export interface DialingOptions {
 
 export const address = v.strictObject({ server: host, port })
 export const milliseconds = v.pipe(v.number(), v.finite(), v.minValue(1))
-const count = v.pipe(v.number(), v.integer())
 export const called = v.optional(v.function())
 
 /** The parts of a schema for these options. */
@@ -54,7 +53,7 @@ export const dialing = {
   signing,
   atoms: v.optional(v.array(v.string())),
   as: v.optional(v.picklist(['terms', 'json'])),
-  limits: v.optional(v.record(v.string(), count)),
+  limits: v.optional(v.record(v.string(), v.number())),
   logger: v.optional(v.object({ info: v.function(), warn: v.function(), error: v.function() })),
 }
 

@@ -424,6 +424,7 @@ test('options that cannot be used are refused with sentences, and without secret
     [{ ...tcp, packetGap: -1 }, /packetGap/],
     [{ ...tcp, port: 70_000 }, /port/],
     [{ ...tcp, limits: { maxCalls: 0 } }, /limits.maxCalls must/],
+    [{ ...tcp, limits: { maxCalls: 1.5 } }, /limits.maxCalls must be a whole number of calls/],
     [{ ...tcp, limits: { maxNothing: 1 } as never }, /limits.maxNothing is no limit/],
     [{ ...tcp, signing: { keys: [] } }, /signing.*empty/],
     [{ ...tcp, signing: { keys: [{ id: 'a', secret: 'too short' }] } }, /^config_invalid\s+(?!.*too short).*16 bytes/],
