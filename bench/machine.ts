@@ -56,7 +56,7 @@ export function describeMachine(): { cpu: string; cores: number; memoryMiB: numb
 
 export function versions(): Record<string, string> {
   const of = (file: string): string => (JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')) as { version: string }).version
-  return { waystation: of('../package.json'), node: process.version, v8: process.versions.v8, ws: of('../node_modules/ws/package.json'), grpc: of('../node_modules/@grpc/grpc-js/package.json') }
+  return { waystation: of('../package.json'), node: process.version, v8: process.versions.v8, ws: of('../node_modules/ws/package.json'), grpc: of('../node_modules/@grpc/grpc-js/package.json'), socketIo: of('../node_modules/socket.io/package.json') }
 }
 
 export function read(path: string): string | undefined {

@@ -2,12 +2,16 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeMachine, openFiles, pinning, versions, type Pinning } from './machine.ts'
+import { parseGateOptions } from './gate-options.ts'
+import { runGate } from './gate.ts'
 import { parseKeyOptions } from './key-options.ts'
 import { benchKeys } from './keys.ts'
 import { parseLinkOptions } from './link-options.ts'
 import { benchLinks } from './links.ts'
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
+import { parsePeerOptions } from './peer-options.ts'
+import { benchPeers } from './peers.ts'
 import { ROWS } from './rows.ts'
 import { parseServiceOptions } from './service-options.ts'
 import { benchServices } from './services.ts'
@@ -22,7 +26,9 @@ const SERVERS = { ours: 'hub.ts', peer: 'peers/ws-loop.ts' } as const
 const SPARE_FILES = 200
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
 
-const args = process.argv.slice(2)
+// `--peers` is another way to say `peers`, wherever it stands.
+const given = process.argv.slice(2)
+const args = given.includes('--peers') ? ['peers', ...given.filter((arg) => arg !== '--peers')] : given
 const parsed = startableOf(args[0], args.slice(1))
 if ('help' in parsed) process.stdout.write(parsed.help)
 else if ('problems' in parsed) {
@@ -44,6 +50,8 @@ function startableOf(name: string | undefined, others: readonly string[]): Retur
     case 'sockets': return startable(parseSocketOptions(others), (options) => withPinning((pinned, notes) => benchSockets(options, pinned, notes, RESULTS)))
     case 'keys': return startable(parseKeyOptions(others), (options) => withPinning((pinned, notes) => benchKeys(options, pinned, notes, RESULTS)))
     case 'links': return startable(parseLinkOptions(others), (options) => withPinning((pinned, notes) => benchLinks(options, pinned, notes, RESULTS)))
+    case 'peers': return startable(parsePeerOptions(others), (options) => withPinning((pinned, notes) => benchPeers(options, pinned, notes, RESULTS)))
+    case 'gate': return startable(parseGateOptions(others), (options) => withPinning((pinned, notes) => runGate(options, pinned, notes)))
     case 'services': return startable(parseServiceOptions(others), (options) => withPinning((pinned, notes) => benchServices(options, pinned, notes, RESULTS)))
     default: return startable(parseOptions(args), bench)
   }

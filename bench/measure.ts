@@ -1,6 +1,6 @@
 import type { Usage } from './child.ts'
 import { busySeconds, type Pinning } from './machine.ts'
-import { runLoad, startServer, type MeasuredServer } from './processes.ts'
+import { runLoad, startServer, type Running } from './processes.ts'
 import type { Seen, Task } from './task.ts'
 
 /** One measurement. What a row does not measure is undefined. */
@@ -39,7 +39,7 @@ export interface Observed {
 }
 
 /** Loads a server that is there, and looks at it when the counting begins and when it ends. */
-export async function observe(server: Pick<MeasuredServer, 'port' | 'usage'>, task: Task, pinning: Pinning | undefined, loadFlags: readonly string[] = []): Promise<Observed> {
+export async function observe(server: Pick<Running, 'port' | 'usage'>, task: Task, pinning: Pinning | undefined, loadFlags: readonly string[] = []): Promise<Observed> {
   const looks: Look[] = []
   const seen = await runLoad(server.port, task, pinning?.load, async () => {
     looks.push({ ...(await server.usage()), busy: busySeconds() })

@@ -11,10 +11,17 @@ const PATIENCE_MS = 180_000
 const TICKS_PER_SECOND = 100
 const KIB = 1024
 
+/** One core, or several as `taskset` reads them (`0,1`), or whichever the system gives. */
+export type Cores = number | string | undefined
+
+/** A command line that is held to these cores. */
+export function pinnedTo(cores: Cores, command: readonly string[]): string[] {
+  return cores === undefined ? [...command] : ['taskset', '-c', String(cores), ...command]
+}
+
 /** Starts a file of the bench as a process of its own, on one core if one is given. It ends when it is let go of. */
-function start(file: string, core: number | undefined, nodeFlags: readonly string[] = [], args: readonly string[] = []): ChildProcess {
-  const command = [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url)), ...args]
-  const pinned = core === undefined ? command : ['taskset', '-c', String(core), ...command]
+function start(file: string, core: Cores, nodeFlags: readonly string[] = [], args: readonly string[] = []): ChildProcess {
+  const pinned = pinnedTo(core, [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url)), ...args])
   return spawn(pinned[0] as string, pinned.slice(1), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, NODE_OPTIONS: '' },
@@ -47,11 +54,16 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(late)
 }
 
-export interface MeasuredServer extends AsyncDisposable {
+/** Something that is measured: where it listens, its processes, and what they have used. */
+export interface Running extends AsyncDisposable {
   readonly port: number
+  readonly pids: readonly number[]
+  usage(): Promise<Usage>
+}
+
+export interface MeasuredServer extends Running {
   /** Where callers and workers of services connect; 0 where there is no such port. */
   readonly services: number
-  usage(): Promise<Usage>
   /** Bodies that the server has open on disk though they have no name any more; nothing where the system does not tell. */
   openBodies(): number
   /** Ends it without a warning. */
@@ -62,11 +74,12 @@ export interface MeasuredServer extends AsyncDisposable {
  * @param proc where the system shows its processes; where it does not, the server itself is asked
  * @throws {Error} when it does not start
  */
-export async function startServer(file: string, core: number | undefined, nodeFlags: readonly string[], proc = '/proc', args: readonly string[] = []): Promise<MeasuredServer> {
+export async function startServer(file: string, core: Cores, nodeFlags: readonly string[], proc = '/proc', args: readonly string[] = []): Promise<MeasuredServer> {
   const child = start(file, core, nodeFlags, args)
   const heard = await hear<FromServer>(child, 'server')
   return {
     port: 'ready' in heard ? heard.ready : 0,
+    pids: [child.pid as number],
     services: 'ready' in heard ? heard.services ?? 0 : 0,
     async usage() {
       const seen = fromProc(`${proc}/${child.pid}`)
@@ -99,8 +112,8 @@ function openFiles(folder: string): string[] {
   }
 }
 
-/** User and system time, and resident memory, as the system counts them. */
-function fromProc(folder: string): Usage | undefined {
+/** User and system time, and resident memory, as the system counts them; nothing where it does not show them. */
+export function fromProc(folder: string): Usage | undefined {
   const stat = read(`${folder}/stat`)
   const status = read(`${folder}/status`) ?? ''
   const rss = /^VmRSS:\s*(\d+)/m.exec(status)?.[1]

@@ -34,10 +34,7 @@ export function parseScenarioOptions<T extends Flags, S extends string>(
   scenarios: Readonly<Record<S, string>>,
 ): (Readonly<Record<NumberName<T>, number>> & Pick<ScenarioOptions<S>, 'only' | 'dir' | 'results' | 'profile' | 'rows'>) | { help: string } | { problems: string[] } {
   const names = Object.keys(scenarios) as S[]
-  if (args.includes('--help')) {
-    const rows = Object.entries<string>(scenarios).map(([name, help]) => `  ${name.padEnd(12)}${help}\n`)
-    return { help: `${about.help}\n\nUsage: npm run bench -- ${about.name} [options]\n\n${describeFlags(flags)}\nRows:\n${rows.join('')}` }
-  }
+  if (args.includes('--help')) return { help: scenarioHelp(about, flags, scenarios) }
   const parsed = parseFlags(args, flags, names)
   if ('problems' in parsed) return parsed
   const { numbers, given, only } = parsed
@@ -49,4 +46,10 @@ export function parseScenarioOptions<T extends Flags, S extends string>(
     profile: given.get('profile'),
     rows: given.has('ends') ? 'ends' as const : 'all' as const,
   }
+}
+
+/** What `--help` says of a bench of scenarios. */
+export function scenarioHelp(about: { readonly name: string; readonly help: string }, flags: Flags, scenarios: Readonly<Record<string, string>>): string {
+  const rows = Object.entries(scenarios).map(([name, help]) => `  ${name.padEnd(12)}${help}\n`)
+  return `${about.help}\n\nUsage: npm run bench -- ${about.name} [options]\n\n${describeFlags(flags)}\nRows:\n${rows.join('')}`
 }

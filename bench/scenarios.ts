@@ -32,6 +32,16 @@ export interface Sheet<S extends string> {
   readonly order?: 'alternating'
   /** What is found by comparing rows, one figure for each row and name. */
   readonly compared?: (rows: readonly Measured[]) => readonly Found[]
+  /** Of programs that are measured and are no part of this one. */
+  readonly versions?: Readonly<Record<string, string>>
+}
+
+/** What a run has shown, as it was printed, and all its figures. */
+export interface Shown {
+  readonly text: string
+  readonly rows: readonly Measured[]
+  /** The file with all figures. */
+  readonly file: string
 }
 
 export type Measured = Named & { readonly rounds: Found[] }
@@ -40,7 +50,7 @@ type Named = Pick<Row<string, never>, 'scenario' | 'of'>
 /** Measures all rows, round by round, prints tables as Markdown, and writes all figures to a file. What failed is told in the notes. */
 export async function benchScenarios<S extends string, O extends ScenarioOptions<S>>(
   sheet: Sheet<S>, all: readonly Row<S, O>[], place: Place<O>, notes: string[], folder: string,
-): Promise<void> {
+): Promise<Shown> {
   const { options } = place
   const rows = (options.rows === 'ends' ? endsOf(all) : all).map((row) => ({ ...row, rounds: [] as Found[] }))
   for (let round = 1; round <= options.rounds; round++) {
@@ -60,8 +70,9 @@ export async function benchScenarios<S extends string, O extends ScenarioOptions
     row.rounds.splice(0, Infinity, ...row.rounds.map((one) => ({ ...one, ...found })))
   }
   notes.push(...doubts(rows))
-  print(sheet, rows, options, notes)
-  save(sheet.name, rows, options, notes, folder)
+  const text = textOf(sheet, rows, options, notes)
+  process.stdout.write(text)
+  return { text, rows, file: save(sheet, rows, options, notes, folder) }
 }
 
 /** The first and the last of each scenario. */
@@ -89,18 +100,15 @@ export function at(rounds: readonly Found[], name: string): number {
   return values.length === 0 ? NaN : median(values)
 }
 
-function print<S extends string>({ about, columns, titles }: Sheet<S>, rows: readonly Measured[], { rounds, seconds }: ScenarioOptions<S>, notes: readonly string[]): void {
+function textOf<S extends string>({ about, columns, titles }: Sheet<S>, rows: readonly Measured[], { rounds, seconds }: ScenarioOptions<S>, notes: readonly string[]): string {
   const { cpu, cores, system } = describeMachine()
   const { waystation, node } = versions()
-  process.stdout.write(
-    `Waystation ${waystation}, Node ${node}, ${cpu}, ${cores} cores, ${system}\n` +
-    `Medians of ${rounds} round${rounds === 1 ? '' : 's'} of ${seconds} s; ${about}\n`,
-  )
-  for (const scenario of Object.keys(columns) as S[]) {
+  const tables = (Object.keys(columns) as S[]).map((scenario) => {
     const mine = rows.filter((row) => row.scenario === scenario)
-    if (mine.length > 0) process.stdout.write(`\n${titles[scenario]}\n\n${table(mine, columns[scenario])}`)
-  }
-  process.stdout.write(`\n${notes.join('\n')}\n`)
+    return mine.length === 0 ? '' : `\n${titles[scenario]}\n\n${table(mine, columns[scenario])}`
+  })
+  return `Waystation ${waystation}, Node ${node}, ${cpu}, ${cores} cores, ${system}\n` +
+    `Medians of ${rounds} round${rounds === 1 ? '' : 's'} of ${seconds} s; ${about}\n${tables.join('')}\n${notes.join('\n')}\n`
 }
 
 function table(rows: readonly Measured[], columns: Readonly<Record<string, Column>>): string {
@@ -116,7 +124,7 @@ function shown(value: number, digits: number): string {
   return Number.isNaN(value) ? '' : value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function save<S extends string>(name: string, rows: readonly Measured[], options: ScenarioOptions<S>, notes: readonly string[], folder: string): void {
+function save<S extends string>({ name, versions: programs }: Sheet<S>, rows: readonly Measured[], options: ScenarioOptions<S>, notes: readonly string[], folder: string): string {
   const when = new Date().toISOString()
   const file = join(resolve(options.results ?? folder), `${name}-${when.replaceAll(':', '-')}.json`)
   const results = rows.map(({ scenario, of, rounds }) => ({
@@ -124,6 +132,7 @@ function save<S extends string>(name: string, rows: readonly Measured[], options
     medians: Object.fromEntries(Object.keys(rounds[0] ?? {}).map((found) => [found, at(rounds, found)])),
   }))
   mkdirSync(resolve(options.results ?? folder), { recursive: true })
-  writeFileSync(file, `${JSON.stringify({ at: when, versions: versions(), machine: describeMachine(), options, notes, rows: results }, null, 2)}\n`)
+  writeFileSync(file, `${JSON.stringify({ at: when, versions: { ...versions(), ...programs }, machine: describeMachine(), options, notes, rows: results }, null, 2)}\n`)
   process.stdout.write(`All figures: ${relative(process.cwd(), file)}\n`)
+  return file
 }

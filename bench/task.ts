@@ -19,7 +19,7 @@ export interface FanOutTask extends Timed {
   readonly inFlight?: number
   /** At a fixed rate: messages per second over all channels. */
   readonly rate?: number
-  /** Two paths instead of a channel; then one publisher more is there, which gets nothing, or whose own messages do not count. */
+  /** Two paths instead of a channel, with `%s` for the name of one of several; then one publisher more is there for each, which gets nothing, or what it gets does not count. */
   readonly keyed?: { readonly publisher: string; readonly subscribers: string; readonly hears?: true }
 }
 
@@ -30,6 +30,8 @@ export interface PostTask extends Timed {
   readonly size: number
   /** Where the connections post to, each to the next; one path without a key when nothing is stated. */
   readonly to?: readonly PostTarget[]
+  /** What every answer must have; 200 when nothing is stated. */
+  readonly status?: number
 }
 
 export interface PostTarget {
@@ -56,10 +58,12 @@ export interface KeyChecksTask extends Timed {
   readonly keys: number
 }
 
-/** WebSockets that say nothing, each on a channel of its own. */
+/** WebSockets that say nothing, each on a channel of its own when nothing else is stated. */
 export interface IdleTask {
   readonly kind: 'idle'
   readonly connections: number
+  /** The path of each, with `%s` for a channel's name, and over how many channels they are spread. */
+  readonly on?: { readonly path: string; readonly channels: number }
   /** Opened before anything counts, so that what a server sets up once is not charged to the connections. */
   readonly before: number
   /** Seconds between the last handshake and the look at the server's memory. */

@@ -1,29 +1,41 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { CONTENDERS } from '../bench/contenders.ts'
+import { GATE_SCENARIOS, parseGateOptions } from '../bench/gate-options.ts'
+import { judge, recordedIn, sentenceOf, verdictOf } from '../bench/gate.ts'
+import { figuresOf } from '../bench/generator.ts'
 import { KEY_SCENARIOS, parseKeyOptions } from '../bench/key-options.ts'
 import { loadFanOut } from '../bench/load/fan-out.ts'
 import { createFrameReader, createFrameWriter, STAMPS, type FrameState } from '../bench/load/frames.ts'
 import { createHistogram } from '../bench/load/histogram.ts'
+import { loadIdle } from '../bench/load/idle.ts'
 import { schemeOf } from '../bench/load/lonelyps.ts'
 import { loadNotify } from '../bench/load/notify.ts'
 import { createAnswerer } from '../bench/load/receivers.ts'
 import { parseOptions } from '../bench/options.ts'
 import { LINK_SCENARIOS, parseLinkOptions } from '../bench/link-options.ts'
+import { parsePeerOptions, PEER_SCENARIOS } from '../bench/peer-options.ts'
+import { plotOf } from '../bench/peer-plot.ts'
+import { comparedWith, summaryOf } from '../bench/peer-tables.ts'
+import { rateWithRoom } from '../bench/peers.ts'
+import { escapeXml, renderPlot } from '../bench/plot.ts'
 import { runLoad, startServer } from '../bench/processes.ts'
 import { ROWS, type RowName } from '../bench/rows.ts'
+import { withSection } from '../bench/section.ts'
 import { parseServiceOptions, SERVICE_SCENARIOS } from '../bench/service-options.ts'
 import { NAMES, rowsOf } from '../bench/service-rows.ts'
 import { besideGrpc } from '../bench/services.ts'
 import { parseSocketOptions, SOCKET_SCENARIOS } from '../bench/socket-options.ts'
 import { median, renderTable } from '../bench/table.ts'
 import type { Task } from '../bench/task.ts'
+import { buildTools } from '../bench/tools.ts'
 import { parseWebhookOptions, SCENARIOS } from '../bench/webhook-options.ts'
 import { createChecker } from '../src/protocol/lonelyps/authorization.ts'
 import { claims } from '../src/protocol/lonelyps/claims.ts'
@@ -169,6 +181,216 @@ test('the bench of services measures who calls and who answers, prints a table a
   }
   const tables = bench.stdout().split('\n').filter((line) => line.startsWith('| '))
   assert.equal(tables.length, rows.length + 2, bench.stdout())
+})
+
+test('the bench of peers measures those who are there, says who is not, and writes tables, figures and a plot', async (t) => {
+  const results = folder(t)
+  const servers = 'floor,waystation,bare-node,ws-loop,socket.io,bare-post'
+  const tiny = ['--only', 'channels', '--only', 'post', '--only', 'subscribers', '--servers', servers, '--tools', join(results, 'nothing'), '--rounds', '1', '--seconds', '0.05', '--warmup', '0', '--subscribers', '8', '--idle', '20']
+  const bench = run(t, process.execPath, [MAIN, ...tiny, '--peers', '--results', results])
+  assert.deepEqual(await bench.exited, { code: 0, signal: null }, bench.stderr() + bench.stdout())
+  assert.deepEqual(readdirSync(results).map((name) => name.replace(/^.*\./, '')).toSorted(), ['json', 'svg'])
+  const { rows, notes, versions } = JSON.parse(readFileSync(join(results, readdirSync(results).find((name) => name.endsWith('.json')) as string), 'utf8')) as
+    { rows: { scenario: string; of: Record<string, unknown>; medians: Record<string, number | null> }[]; notes: string[]; versions: Record<string, string> }
+  const title = (name: keyof typeof CONTENDERS): string => CONTENDERS[name].title
+  assert.deepEqual(rows.map(({ scenario, of }) => [scenario, of['server']]), [
+    ['channels', title('waystation')], ['channels', title('bare-node')], ['channels', title('ws-loop')],
+    ['subscribers', title('waystation')], ['subscribers', title('ws-loop')],
+    ['post', title('waystation')], ['post', title('bare-post')],
+  ].toSorted((a, b) => Object.keys(PEER_SCENARIOS).indexOf(a[0] as string) - Object.keys(PEER_SCENARIOS).indexOf(b[0] as string)))
+  for (const { scenario, medians: { cpu, perSecond, p50 } } of rows) {
+    for (const figure of [cpu, perSecond, p50]) assert.ok(typeof figure === 'number' && figure >= 0, `${scenario}: ${figure}`)
+  }
+  assert.equal(versions['load'], 'bench')
+  for (const word of [/^The bench's own generator made the load, because there is no wsload.c .* no floor either/, /^floor is not measured: it is not built/, /^Socket.IO is not measured: only wsload speaks its protocol/]) {
+    assert.ok(notes.some((note) => word.test(note)), `${word} in\n${notes.join('\n')}`)
+  }
+  assert.match(bench.stdout(), /^CPU µs for each delivery, in brackets the ratio to `ws` loop:\n\n\| server \| one channel each \|$/m)
+})
+
+test('the options of the bench of peers are told, and its mistakes; what takes long is measured when it is asked for', () => {
+  const answer = parsePeerOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['npm run bench -- peers', '--servers LIST', '--tools DIR', '--sweep', '--two', '--docs', '--quick', ...Object.keys(PEER_SCENARIOS), ...Object.keys(CONTENDERS)]) assert.ok(answer.help.includes(word), word)
+  assert.deepEqual(parsePeerOptions(['--only', 'onne', '--subscribers', '0']), {
+    problems: [`--only onne is no row; did you mean one?; the rows are ${Object.keys(PEER_SCENARIOS).join(', ')}`, '--subscribers 0 must be a whole number, 1 or more'],
+  })
+  assert.deepEqual(parsePeerOptions(['--servers', 'floor,nat']), { problems: [`--servers nat is none; did you mean nats?; there are ${Object.keys(CONTENDERS).join(', ')}`] })
+  const only = (...args: string[]) => {
+    const options = parsePeerOptions(args)
+    return 'only' in options && options.only
+  }
+  assert.deepEqual(only(), ['one', 'many', 'channels', 'ten', 'rate', 'post', 'idle'])
+  assert.deepEqual(only('--only', 'ten', '--only', 'one', '--sweep'), ['one', 'ten', 'subscribers', 'sizes'])
+  assert.deepEqual(only('--two').toString(), 'one,many,channels,ten,rate,post,idle,two')
+})
+
+test('tools in C are built when they can be, are gone afterwards, and what is missing is said', (t) => {
+  const source = folder(t)
+  writeFileSync(join(source, 'wsload.c'), 'int main(void) { return 0; }')
+  writeFileSync(join(source, 'floor.c'), '#include <liburing-that-nobody-has.h>\nint main(void) { return 0; }')
+  const tools = buildTools(source)
+  if (tools.wsload === undefined) return assert.match(tools.notes.join(), /because there is no gcc here/)
+  assert.ok(existsSync(tools.wsload))
+  assert.equal(tools.floor, undefined)
+  assert.deepEqual(tools.notes, ['wsload, in C, made the load of WebSockets.', 'There is no floor, and ratios are to the ws loop: liburing is not here.'])
+  tools[Symbol.dispose]()
+  assert.ok(!existsSync(tools.wsload))
+  writeFileSync(join(source, 'wsload.c'), 'nothing')
+  using broken = buildTools(source)
+  assert.match(broken.notes.join(), /^The bench's own generator made the load, because gcc does not build wsload.c: wsload.c:1:/)
+})
+
+test('a run of wsload counts only when every delivery came, once', () => {
+  const seen = { rate: 0, deliv_s: 10, cpu_per_M: 2.5, p50_us: 1500, p99_us: 3000, srv_cpu: 0.5, gen_cpu: 0.25, foreign: -0.1, published: 4, delivered: 12, complete: true, stalled: 0 }
+  const figures = (changed: object) => figuresOf(JSON.stringify({ ...seen, ...changed }), 3, { server: 0, load: 1 })
+  assert.deepEqual(figures({}), { serverLoad: 0.5, generatorLoad: 0.25, elsewhere: 0, perSecond: 10, cpu: 2.5, p50: 1.5, p99: 3 })
+  assert.throws(() => figures({ delivered: 11, complete: false }), /^Error: 1 deliveries never came$/)
+  assert.throws(() => figures({ delivered: 13 }), /^Error: 1 deliveries came twice$/)
+  assert.throws(() => figures({ stalled: 1 }), /never came/)
+  assert.throws(() => figures({ deliv_s: 0 }), /^Error: nothing came/)
+  assert.throws(() => figures({ p50_us: 0, rate: 50 }), /^Error: the server did not keep up/)
+  assert.ok(!('p50' in figures({ p50_us: 0, p99_us: 0 })), 'at full rate a long queue is no fault')
+  const found = (delivered: number) => figuresOf(JSON.stringify({ ...seen, published: 10_000, delivered }), 3, undefined, 'nats')
+  assert.equal(found(30_003).cpu, 2.5, 'a header that looks like a message is none')
+  assert.throws(() => found(30_004), /^Error: 4 deliveries came twice$/)
+  assert.throws(() => figures({ published: 10_000, delivered: 30_001 }), /^Error: 1 deliveries came twice$/)
+  assert.ok(!('elsewhere' in figuresOf(JSON.stringify(seen), 3, { server: 2, load: 4 })), 'it looks at the first two cores alone')
+})
+
+const measuredRow = (scenario: string, of: Record<string, string | number>, ...rounds: Record<string, number>[]) => ({ scenario, of, rounds })
+
+test('peers are compared with the floor of the same table, median with median, and POSTs with node:http', () => {
+  const [floor, hub] = [CONTENDERS.floor.title, CONTENDERS.waystation.title]
+  const rows = [
+    measuredRow('one', { server: hub }, { cpu: 2 }, { cpu: 90 }, { cpu: 3 }), measuredRow('one', { server: floor }, { cpu: 2 }),
+    measuredRow('sizes', { bytes: 16, server: hub }, { cpu: 8 }), measuredRow('sizes', { bytes: 128, server: floor }, { cpu: 1 }), measuredRow('sizes', { bytes: 16, server: floor }, { cpu: 4 }),
+    measuredRow('rate', { server: floor }, { cpu: 1, p50: 2, p99: 4 }), measuredRow('rate', { server: hub }, { cpu: 1, p50: 3, p99: 2 }),
+    measuredRow('post', { server: hub }, { cpu: 10 }), measuredRow('post', { server: CONTENDERS['node-http'].title }, { cpu: 20 }),
+    measuredRow('two', { hubs: 'one' }, { perSecond: 10 }), measuredRow('two', { hubs: 'two' }, { perSecond: 15 }),
+    measuredRow('idle', { server: hub, channels: 'one' }, { kib: 4 }), measuredRow('many', { server: hub }, { cpu: 1 }), measuredRow('ten', { server: floor }),
+  ]
+  const found = comparedWith(rows, floor)
+  assert.deepEqual(found.slice(0, 12), [
+    { ratio: 1.5 }, { ratio: 1 }, { ratio: 2 }, { ratio: 1 }, { ratio: 1 }, { ratio: 1, p50Ratio: 1, p99Ratio: 1 }, { ratio: 1, p50Ratio: 1.5, p99Ratio: 0.5 },
+    { ratio: 0.5 }, { ratio: 1 }, { rateRatio: 1 }, { rateRatio: 1.5 }, {},
+  ])
+  assert.ok(Number.isNaN(found[12]?.['ratio']), 'what the reference has not measured has no ratio')
+  assert.equal(summaryOf([measuredRow('one', { server: floor }, { cpu: 2, ratio: 1 }), measuredRow('one', { server: hub }, { cpu: 2.5, ratio: 1.25 }), measuredRow('ten', { server: hub }, { cpu: 0.07, ratio: NaN })], floor),
+    `CPU µs for each delivery, in brackets the ratio to ${floor}:\n\n| server | 1 in flight | 10 subscribers |\n| --- | --- | --- |\n| ${floor} | 2.00 (1.00) |  |\n| ${hub} | 2.50 (1.25) | 0.0700 |\n`)
+  assert.equal(summaryOf([], floor), '')
+})
+
+test('the fixed rate is the highest at which the reference has room and keeps up', async () => {
+  const loads = (perMessage: number, most = Infinity) => rateWithRoom(200, 10, async (rate) => ({ serverLoad: rate * perMessage, perSecond: Math.min(rate, most) * 10 }))
+  assert.deepEqual([await loads(0.003), await loads(0.0055), await loads(0.01), await loads(1)], [200, 100, 50, 20])
+  assert.deepEqual([await loads(0.001, 190), await loads(0.001, 189), await loads(0.001, 60)], [200, 100, 50])
+  assert.equal(await rateWithRoom(70, 10, async (rate) => {
+    if (rate > 20) throw new Error('1 deliveries never came')
+    return { serverLoad: 0.1, perSecond: 200 }
+  }), 20)
+})
+
+/** Throws unless every element is closed where it must be, and no text or attribute holds what it may not. */
+function wellFormed(xml: string): string[] {
+  const open: string[] = []
+  const texts: string[] = []
+  let at = 0
+  for (const found of xml.matchAll(/<(\/?)([a-z]+)((?: [\w:-]+="[^"<&]*(?:&#\d+;[^"<&]*)*")*)(\/?)>/g)) {
+    const text = xml.slice(at, found.index)
+    assert.match(text, /^([^<>&]|&#\d+;)*$/)
+    if (text.trim() !== '') texts.push(text)
+    at = found.index + found[0].length
+    if (found[1] === '/') assert.equal(open.pop(), found[2])
+    else if (found[4] !== '/') open.push(found[2] as string)
+  }
+  assert.deepEqual([open, xml.slice(at).trim()], [[], ''])
+  return texts
+}
+
+test('the plot is well-formed, has its text escaped, and equal ratios are equally far apart', () => {
+  const evil = `<script>"&'\u0000\ud800]]>`
+  const series = [{ name: evil, points: [[10, 1], [100, 2], [1_000, 4], [1, 0], [5, NaN]] as const }, { name: 'nothing', points: [] }]
+  const panel = { title: evil, x: evil, y: evil, label: (x: number) => `${x} ${evil}`, series }
+  const plot = renderPlot(evil, [panel, { ...panel, series: [] }])
+  const texts = wellFormed(plot)
+  assert.equal(escapeXml('<&>"\''), '&#60;&#38;&#62;&#34;&#39;')
+  assert.ok(texts.filter((text) => text.includes(escapeXml(evil))).length >= 11, texts.join('\n'))
+  assert.doesNotMatch(plot, /NaN|Infinity|undefined|script>/)
+  // The line of the series: three points, the others have no logarithm.
+  const [, ...places] = (/<path class="line" d="(M[\d.]+ [\d.]+L[^"]+)"/.exec(plot)?.[1] ?? '').split(/[ML]/).map((pair) => pair.split(' ').map(Number))
+  const [[x1 = 0, y1 = 0] = [], [x2 = 0, y2 = 0] = [], [x3 = 0, y3 = 0] = []] = places
+  assert.equal(places.length, 3)
+  assert.ok(Math.abs(x2 - x1 - (x3 - x2)) < 0.03 && Math.abs(y2 - y1 - (y3 - y2)) < 0.03 && x1 < x2 && y1 > y2, JSON.stringify(places))
+})
+
+test('the plot has a panel for what was swept, and there is none when nothing was', () => {
+  const swept = plotOf([measuredRow('sizes', { bytes: 65_528, server: '`ws` loop' }, { cpu: 3 }), measuredRow('sizes', { bytes: 25, server: '`ws` loop' }, { cpu: 2 })]) ?? ''
+  const texts = wellFormed(swept)
+  for (const text of ['64 KiB', '25 B', 'ws loop', 'size of a message']) assert.ok(texts.includes(text), text)
+  assert.ok(!texts.includes('subscribers of one channel'))
+  assert.equal(plotOf([measuredRow('one', { server: 'Waystation' }, { cpu: 1 })]), undefined)
+})
+
+test('a section of a document is replaced, and nothing else', () => {
+  assert.equal(withSection('a\n<!-- bench: peers -->\nold $& text\n<!-- end bench -->\nb', 'peers', "new $' text\n"), "a\n<!-- bench: peers -->\nnew $' text\n<!-- end bench -->\nb")
+  assert.throws(() => withSection('a', 'peers', 'new'), /no place between/)
+  assert.ok(withSection(readFileSync(new URL('../docs/performance.md', import.meta.url), 'utf8'), 'peers', 'new').includes('<!-- bench: peers -->\nnew\n<!-- end bench -->\n'))
+})
+
+test('the gate is closed when a ratio got worse by more than a quarter, and says which', () => {
+  assert.deepEqual([verdictOf(0.8, 0.5), verdictOf(0.8, 0.8), verdictOf(0.8, 1), verdictOf(0.8, 1.01), verdictOf(undefined, 1), verdictOf(0.8, NaN)], ['holds', 'holds', 'holds', 'worse', 'unknown', 'unknown'])
+  assert.equal(sentenceOf('one', 0.8, 0.7), 'one (one channel, one message in flight): a delivery costs 0.700 of the ws loop\'s; recorded is 0.800.')
+  assert.equal(sentenceOf('one', 0.8, 1.2), 'one (one channel, one message in flight): a delivery costs 1.20 of the ws loop\'s; recorded is 0.800: worse by 50 %, and 25 % is the most.')
+  assert.match(sentenceOf('ten', undefined, 1), /nothing is recorded: npm run bench:gate -- --record$/)
+  assert.match(sentenceOf('ten', 0.1, NaN), /nothing was found that could be compared/)
+})
+
+test('the gate measures again what seems to be worse, and believes it when it stays so', async () => {
+  const rounds = { one: [[2, 2, 2], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], many: [[0.4, 9, 0.5]], ten: [[2], [2], [2], [2]] }
+  const asked: string[] = []
+  const measure = async (scenario: keyof typeof GATE_SCENARIOS) => {
+    asked.push(scenario)
+    return (scenario === 'channels' ? undefined : rounds[scenario].shift()) ?? [1]
+  }
+  const { found, gate, sentences } = await judge(['one', 'many', 'ten'], { one: 0.5, many: 0.5, ten: 0.5 }, measure)
+  assert.deepEqual(found, { one: 0.5, many: 0.5, ten: 2 })
+  assert.deepEqual(asked, ['one', 'one', 'one', 'many', 'ten', 'ten', 'ten'])
+  assert.equal(gate, 'closed')
+  assert.deepEqual(sentences.map((sentence) => /worse by 300 %/.test(sentence)), [false, false, true])
+  assert.equal((await judge(['channels'], { channels: 0.9 }, measure)).gate, 'open')
+  assert.equal((await judge(['channels'], {}, measure)).gate, 'closed', 'what was never recorded holds nothing')
+})
+
+test('the ratios that hold are there for both generators and every scenario', () => {
+  const recorded = recordedIn(readFileSync(new URL('../bench/gate.json', import.meta.url), 'utf8'))
+  for (const generator of ['wsload', 'bench'] as const) {
+    assert.deepEqual(Object.keys(recorded[generator]?.ratios ?? {}), Object.keys(GATE_SCENARIOS))
+    for (const ratio of Object.values(recorded[generator]?.ratios ?? {})) assert.ok(ratio > 0 && ratio < 10, `${ratio}`)
+  }
+  assert.deepEqual(recordedIn(undefined), {})
+  assert.throws(() => recordedIn('7'), /holds no object/)
+  const answer = parseGateOptions(['--help'])
+  assert.ok('help' in answer)
+  for (const word of ['--record', '--file FILE', ...Object.keys(GATE_SCENARIOS)]) assert.ok(answer.help.includes(word), word)
+})
+
+test('idle WebSockets share a channel, or have one each, those that are there before the others too', async (t) => {
+  const paths: string[] = []
+  const server = createServer()
+  const sockets = new WebSocketServer({ server })
+  sockets.on('connection', (_, request) => paths.push(request.url ?? ''))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const one of sockets.clients) one.terminate()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const task = { kind: 'idle', connections: 3, before: 2, settle: 0 } as const
+  await loadIdle(port, { ...task, on: { path: '/sub/%s', channels: 1 } }, looked)
+  assert.deepEqual(new Set(paths.splice(0)), new Set(['/sub/c0000000']))
+  await loadIdle(port, { ...task, on: { path: '/sub/%s', channels: 5 } }, looked)
+  assert.deepEqual(paths.toSorted(), [0, 1, 2, 3, 4].map((i) => `/sub/c000000${i}`))
 })
 
 test('calls of services are compared with those of gRPC of which as many are under way, median with median', () => {
@@ -460,6 +682,24 @@ test('a refused key makes the measurement fail, of a publisher or of a POST', as
   const post = { kind: 'post', connections: 1, size: 4, warmup: 0, seconds: 0.05, patience: 1 } as const
   assert.ok((await runLoad(port, { ...post, to: [{ path: '/topic', key: 'good' }] }, undefined, looked)).count > 0)
   await assert.rejects(runLoad(port, { ...post, to: [{ path: '/topic', key: 'bad' }] }, undefined, looked), /^Error: the server answered HTTP\/1.1 403/)
+})
+
+test('every answer to a POST is looked at, whole or in pieces, also when it is as long as those before', async (t) => {
+  let answers: string[] = []
+  const server = createTcpServer((socket) => socket.on('error', () => {}).on('data', () => {
+    for (const piece of (answers.length > 1 ? answers.shift() : answers[0] ?? '')?.split('|') ?? []) socket.write(piece)
+  }).setNoDelay())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const post = { kind: 'post', connections: 1, size: 4, warmup: 0, seconds: 0.05, patience: 1 } as const
+  const [good, pieces, bad] = ['HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nOK\n', 'HTTP/1.1 20|0 OK\r\nContent-Length: 3\r\n\r\n|OK\n', 'HTTP/1.1 500 NO\r\nContent-Length: 3\r\n\r\nOK\n']
+  answers = [good, pieces, good, good, pieces, good]
+  assert.ok((await runLoad(port, post, undefined, looked)).count > 0)
+  answers = [good, good, good, bad]
+  await assert.rejects(runLoad(port, post, undefined, looked), /^Error: the server answered HTTP\/1.1 500 NO$/)
+  answers = [bad]
+  assert.ok((await runLoad(port, { ...post, status: 500 }, undefined, looked)).count > 0)
 })
 
 test('a server that is behind longer than anyone would wait for it loses nothing, and is measured', async (t) => {

@@ -1,6 +1,6 @@
 import type { FanOutTask, Report } from '../task.ts'
 import { letGo, openMany, openWebSocket } from './connect.ts'
-import { createFrameReader, createFrameWriter, STAMPS, type FrameState } from './frames.ts'
+import { channelPath, createFrameReader, createFrameWriter, STAMPS, type FrameState } from './frames.ts'
 import { createHistogram } from './histogram.ts'
 import { arrived, measured } from './time.ts'
 
@@ -58,8 +58,8 @@ export async function loadFanOut(port: number, task: FanOutTask, report: Report)
   }
 
   // Before its publisher is there, a keyed topic is not.
-  const alone = keyed === undefined ? [] : [await openWebSocket(port, keyed.publisher, keyed.hears === true ? () => {} : onFrames)]
-  const members = await openMany(subscribers, (i) => openWebSocket(port, keyed?.subscribers ?? `/bench/${i % channels}`, onFrames))
+  const alone = keyed === undefined ? [] : await openMany(channels, (i) => openWebSocket(port, channelPath(keyed.publisher, i), keyed.hears === true ? () => {} : onFrames))
+  const members = await openMany(subscribers, (i) => openWebSocket(port, keyed === undefined ? `/bench/${i % channels}` : channelPath(keyed.subscribers, i % channels), onFrames))
   const publishers = keyed === undefined ? members : alone
   try {
     publishing = true

@@ -72,3 +72,8 @@ export function createFrameWriter(size: number): { readonly length: number; writ
     },
   }
 }
+
+/** A channel's name where a path has `%s` for it: as long for each, as the C tools name them. */
+export function channelPath(path: string, channel: number): string {
+  return path.replace('%s', `c${String(channel).padStart(7, '0')}`)
+}

@@ -85,6 +85,7 @@ export function createHub(parts: { log: Log; router: Router; rules: Rules; maxHe
   return {
     get cursor() { return { epoch: log.epoch, offset: routed } },
     get head() { return log.head },
+    prompt: log.prompt === true,
     get topics() { return router.topics },
     get patterns() { return router.patterns },
     publish,

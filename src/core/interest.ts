@@ -8,8 +8,10 @@ export interface Interest {
   readonly patterns: readonly Pattern[]
 }
 
+const NO_PATTERNS: readonly Pattern[] = []
+
 export function exactly(topic: Topic): Interest {
-  return { topics: [topic], patterns: [] }
+  return { topics: [topic], patterns: NO_PATTERNS }
 }
 
 /**

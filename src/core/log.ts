@@ -3,6 +3,7 @@ import type { Interest } from './interest.ts'
 import { createLosses } from './losses.ts'
 import { baggageOf, type Lost, type LostInterest, type Message } from './message.ts'
 import { overlapOf } from './overlap.ts'
+import { own } from './own-bytes.ts'
 import type { Clock, Log, Random } from './ports.ts'
 import type { Keep, Rules } from './rules.ts'
 import type { Topic } from './topic.ts'
@@ -51,7 +52,9 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     const keep = rules.for(draft.topic).keep
     const { topic, contentType, text } = draft
     const body = keep === undefined ? draft.body : own(draft.body)
-    const message: Message = { topic, body, contentType, text, offset: ++head, epoch, time: clock.now() }
+    const message: Message = draft.framed === true && body === draft.body
+      ? { topic, body, contentType, text, offset: ++head, epoch, time: clock.now(), framed: true }
+      : { topic, body, contentType, text, offset: ++head, epoch, time: clock.now() }
     // Set only where there is something, so that all other messages are alike, and small.
     if (draft.sha512 !== undefined) Object.assign(message, { sha512: draft.sha512 })
     if (draft.relayed !== undefined) Object.assign(message, { relayed: true })
@@ -190,6 +193,7 @@ export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Ran
     get head() { return head },
     get bytes() { return bytes },
     append,
+    prompt: true,
     lose,
     read,
     has: (interest, after) => wholeRings(interest, after) !== undefined,
@@ -217,17 +221,6 @@ function collect(ring: Ring, after: number, into: (Message | Lost)[]): void {
 
 function weight(message: Message): number {
   return message.body.length + message.topic.length + message.contentType.length + baggageOf(message) + OVERHEAD
-}
-
-/**
- * A body is often a slice of a large read buffer. What is kept must not keep that alive with it, nor Node's pool for
- * small buffers, of which a message would hold 64 KiB where it is counted with its few bytes.
- */
-function own(body: Buffer): Buffer {
-  if (body.length * 2 >= body.buffer.byteLength) return body
-  const copy = Buffer.allocUnsafeSlow(body.length)
-  copy.set(body)
-  return copy
 }
 
 function drawEpoch(random: Random): string {

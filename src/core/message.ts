@@ -30,6 +30,8 @@ export interface Draft {
   readonly contentType: string
   /** Whether the body is valid UTF-8, so that it may travel as text. Whoever parsed the body knows. */
   readonly text: boolean
+  /** Whether the header of the body's WebSocket frame, text or binary as `text` says, stands right before it in memory, as a server sends it. */
+  readonly framed?: boolean
   /** The Erlang term that the body shows, in external term format with the 131 before it. */
   readonly term?: Buffer
   /** Where it has come through: epochs of hubs, and names of peers such as `cn:NAME` and `ip:ADDRESS`. */

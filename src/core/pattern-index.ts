@@ -45,6 +45,8 @@ export function createPatternIndex<V>(): PatternIndex<V> {
   const beginnings = createPrefixTree<V>()
   const ends = createPrefixTree<V>()
   const runs = createPrefixTree<V>()
+  /** Asked for every message. */
+  let size = 0
 
   function placeFor(pattern: Texts): Place<V> {
     let best: Place<V> = { tree: beginnings, key: pattern.prefix }
@@ -68,11 +70,15 @@ export function createPatternIndex<V>(): PatternIndex<V> {
   }
 
   return {
-    get size() { return beginnings.size + ends.size + runs.size },
+    get size() { return size },
     add(pattern, value) {
       const { tree, key } = placeFor(pattern)
       tree.add(key, value)
-      return () => tree.remove(key, value)
+      size = beginnings.size + ends.size + runs.size
+      return () => {
+        tree.remove(key, value)
+        size = beginnings.size + ends.size + runs.size
+      }
     },
     walk(topic, visit) {
       beginnings.walk(topic, visit)

@@ -69,6 +69,8 @@ export interface Log {
   /** The last offset given; 0 before the first. */
   readonly head: number
   append(draft: Draft): Message | Promise<Message>
+  /** Stated by a log whose `append` and `lose` never give a promise. */
+  readonly prompt?: true
   lose(interest: LostInterest): Lost | Promise<Lost>
   read(interest: Interest, after: Cursor): Iterable<Message | Lost> | AsyncIterable<Message | Lost> | 'lost'
   /** Whether a read would not be 'lost', where that is known for less than a read. It is asked for each of thousands of topics. */
@@ -112,6 +114,8 @@ export interface HubPort {
   readonly head: number
   /** Synchronous whenever the log is. @throws {WaystationError} `forbidden`, `stopped` */
   publish(draft: Draft, by: Identity): Receipt | Promise<Receipt>
+  /** Whether `publish` never gives a promise. */
+  readonly prompt?: boolean
   /**
    * Something of this interest is lost on its way to this hub. It is numbered like a message, everyone who may want something
    * of it is told, and so is whoever resumes across it. Does nothing once the hub has stopped.
@@ -150,8 +154,11 @@ export interface Latecomer extends Subscriber {
 export interface Sink {
   /** Bytes that the connection has not taken yet. */
   readonly pendingBytes: number
-  /** Never throws; after the end it does nothing. The chunk is shared with other sinks: it MUST NOT be changed. */
-  write(chunk: Buffer): void
+  /**
+   * Never throws; after the end it does nothing. The chunk is shared with other sinks: it MUST NOT be changed. False says
+   * that it has enough, and that it will say when it takes more, in a later turn: see `Member`. It takes all the same.
+   */
+  write(chunk: Buffer): boolean | void
   /** Waits until there is room for more; `undefined` when there is. Rejects when the connection is gone. */
   room(): Promise<void> | undefined
   /** Too slow: what is pending may still go out, then it ends with a reason. */
@@ -160,9 +167,10 @@ export interface Sink {
 
 /** What is counted. Every call is cheap and never throws. */
 export interface Meter {
-  published(transport: string, bytes: number): void
-  /** `deliveries` messages times connections; `seconds` from the publishing of the oldest of them to the write. */
-  delivered(transport: string, deliveries: number, seconds: number): void
+  /** @param messages that came together; 1 when not stated */
+  published(transport: string, bytes: number, messages?: number): void
+  /** `deliveries` messages times connections; `seconds` from the publishing of the oldest of them to the write to all, `undefined` where a connection was behind. */
+  delivered(transport: string, deliveries: number, seconds: number | undefined): void
   slow(transport: string, topic: string): void
   /** A delivery was tried in vain. */
   failed(transport: string): void

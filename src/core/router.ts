@@ -42,6 +42,9 @@ interface Group {
   list: readonly Subscriber[] | undefined
 }
 
+/** Nearly every topic has one subscriber, a fan-out, which has joined once: a list of it is all that is kept then. */
+type Audience = Group | readonly [Subscriber]
+
 const NOBODY: readonly Subscriber[] = []
 /** Comparisons of two patterns for one overlap, some ten milliseconds; past them a pattern counts as overlapping. */
 const MOST_COMPARISONS = 1_000_000
@@ -49,29 +52,38 @@ const MOST_COMPARISONS = 1_000_000
 const MOST_QUESTIONS = 100_000
 
 export function createRouter(): Router {
-  const exact = new Map<Topic, Group>()
+  const exact = new Map<Topic, Audience>()
   const entries = new Map<string, PatternEntry>()
   const index = createPatternIndex<PatternEntry>()
   /** Made anew at each change, so that it may be walked while somebody leaves. */
   let everywhere: readonly Subscriber[] = NOBODY
 
   function addTopic(topic: Topic, subscriber: Subscriber): void {
-    let group = exact.get(topic)
-    if (group === undefined) exact.set(topic, (group = { members: new Map(), list: undefined }))
+    const audience = exact.get(topic)
+    if (audience === undefined) {
+      exact.set(topic, [subscriber])
+      return
+    }
+    const group = isLone(audience) ? { members: new Map([[audience[0], 1]]), list: undefined } : audience
+    if (group !== audience) exact.set(topic, group)
     addTo(group.members, subscriber)
     group.list = undefined
   }
   function removeTopic(topic: Topic, subscriber: Subscriber): void {
-    const group = exact.get(topic)
-    if (group === undefined) return
-    takeFrom(group.members, subscriber)
-    group.list = undefined
-    if (group.members.size === 0) exact.delete(topic)
+    const audience = exact.get(topic)
+    if (audience === undefined) return
+    if (isLone(audience)) {
+      if (audience[0] === subscriber) exact.delete(topic)
+      return
+    }
+    takeFrom(audience.members, subscriber)
+    audience.list = undefined
+    if (audience.members.size === 0) exact.delete(topic)
   }
   function named(topic: Topic): readonly Subscriber[] {
-    const group = exact.get(topic)
-    if (group === undefined) return NOBODY
-    return (group.list ??= [...group.members.keys()])
+    const audience = exact.get(topic)
+    if (audience === undefined) return NOBODY
+    return isLone(audience) ? audience : (audience.list ??= [...audience.members.keys()])
   }
   function addPattern(pattern: Pattern, subscriber: Subscriber): void {
     let entry = entries.get(pattern.source)
@@ -95,8 +107,7 @@ export function createRouter(): Router {
     const added = new Set<PatternEntry>()
     let left = MOST_QUESTIONS
     for (const topic of topics) {
-      const group = exact.get(topic)
-      if (group !== undefined) addAll(group.members, to)
+      for (const subscriber of named(topic)) to.add(subscriber)
       if (index.size === 0 || !topicIsText(topic)) continue
       index.walk(topic, (entry) => {
         const { pattern, members } = entry
@@ -110,7 +121,7 @@ export function createRouter(): Router {
 
   function addMeeting(interest: Interest, to: Set<Subscriber>): void {
     const sought = overlapOf(interest)
-    for (const [topic, { members }] of exact) if (sought.matches(topic)) addAll(members, to)
+    for (const topic of exact.keys()) if (sought.matches(topic)) for (const subscriber of named(topic)) to.add(subscriber)
     let left = MOST_COMPARISONS
     for (const { pattern, members } of entries.values()) {
       left -= interest.patterns.length
@@ -161,6 +172,10 @@ export function createRouter(): Router {
       }
     },
   }
+}
+
+function isLone(audience: Audience): audience is readonly [Subscriber] {
+  return Array.isArray(audience)
 }
 
 function addAll(members: Members, to: Set<Subscriber>): void {

@@ -26,6 +26,11 @@ export function splitTarget(target: string): Target {
 // What needs no decoding and cannot be other than canonical: nearly every path there is.
 const PLAIN = /^(?:\/(?!\.{0,2}(?:\/|$))[\w.~-]+)+$/
 
+/** Whether a path is canonical, and stands for itself: no percent signs, no dot segments, no query, no slash at its end. */
+export function isPlainPath(raw: string): boolean {
+  return PLAIN.test(raw)
+}
+
 /**
  * Decodes a path. Repeated slashes and dot segments make it non-canonical; one slash at the end is kept.
  * @param raw the path as sent, without the query

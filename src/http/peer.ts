@@ -33,7 +33,7 @@ export function directAddress(socket: Socket): string {
  * came through a proxy that nobody told the hub about. Nor is one that a browser here sends for a page from elsewhere;
  * where such a page has had its own name point to this machine (DNS rebinding), the name in `Host` gives it away.
  */
-export function peerOf(request: IncomingMessage, trusted: AddressSet): Peer {
+export function peerOf(request: Pick<IncomingMessage, 'socket' | 'headers'>, trusted: AddressSet): Peer {
   const direct = directAddress(request.socket)
   const forwarded = request.headers['x-forwarded-for']
   const viaTrusted = direct === 'unix' || trusted.has(direct)

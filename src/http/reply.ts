@@ -1,7 +1,8 @@
 import { STATUS_CODES, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-const PLAIN = 'text/plain; charset=utf-8'
+/** The type of every short text answer. */
+export const PLAIN = 'text/plain; charset=utf-8'
 
 /** A short text answer. An error is never to be read as anything else, hence nosniff. */
 export function replyText(response: ServerResponse, status: number, text: string, headers: OutgoingHttpHeaders = {}): void {

@@ -7,6 +7,10 @@
 export interface RequestGuard {
   /** Some bytes were let by unseen, because they may belong to another protocol after an upgrade. */
   readonly unsure: boolean
+  /** Requests that have begun, up to the end of their request lines. */
+  readonly requests: number
+  /** All that was fed are whole requests: the next byte begins another one. */
+  readonly between: boolean
   /** @returns the bytes for the parser, or the HTTP status with which the connection is to end */
   feed(chunk: Chunk): Chunk | number
 }
@@ -19,6 +23,8 @@ type State = (typeof STATE)[keyof typeof STATE]
 const CR = 0x0d
 const LF = 0x0a
 const LINE_END = Buffer.from('\r\n')
+/** A token, two single blanks with something between them, a version, and a carriage return before the line feed. */
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]+) [^ ]+ HTTP\/\d\.\d\r$/
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 /** @param maxHead bytes of request line and headers, and of one chunk's own line or the trailers' */
@@ -31,6 +37,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
   /** The last request of this chunk asks for an upgrade, and whether it gets one is not known yet. */
   let asked = false
   let unsure = false
+  let requests = 0
   /** Where the body ends cannot be read. The parser cannot read it either, and has the better words for it. */
   let broken = false
 
@@ -45,6 +52,7 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
     if (end === -1) return { at: chunk.length, raw }
     const status = judge(line)
     if (status !== undefined) return status
+    requests++
     state = STATE.head
     // The line's own end may be the first half of the blank line that ends the head, so it is looked at again: in this
     // chunk, or, where a read ends here, as a carry.
@@ -56,10 +64,9 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
   }
 
   function judge(text: string): number | undefined {
-    const words = text.trimEnd().split(' ')
-    if (words.length !== 3 || words.includes('') || !text.endsWith('\r') || text.trimEnd().length !== text.length - 1) return 400
-    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(words[0] as string) || !/^HTTP\/\d\.\d$/.test(words[2] as string)) return 400
-    return methods.has(words[0] as string) ? undefined : 405
+    const method = REQUEST_LINE.exec(text)?.[1]
+    if (method === undefined) return 400
+    return methods.has(method) ? undefined : 405
   }
 
   /** Gives where the head ends or the chunk does; `undefined` when the head is too long. */
@@ -115,6 +122,8 @@ export function createRequestGuard(maxHead: number, methods: ReadonlySet<string>
 
   return {
     get unsure() { return unsure },
+    get requests() { return requests },
+    get between() { return state === STATE.line && line === '' && !unsure && !broken },
     feed(chunk) {
       if (broken) return 400
       const encoded: [from: number, to: number][] = []

@@ -7,13 +7,14 @@ import type { Admission } from './admission.ts'
 import { createBodyWatch } from './body-watch.ts'
 import { decodePath, splitTarget, type RequestPath } from './path.ts'
 import { directAddress, peerOf, type Peer } from './peer.ts'
+import { createQuickLane, type QuickAnswer, type RequestHead } from './quick-lane.ts'
 import { rawReply, replyEmpty, replyText } from './reply.ts'
 import { createRequestGuard, type RequestGuard } from './request-guard.ts'
 import type { TlsPair } from './tls.ts'
 
-/** A request that has been found whole and well-formed, and what is known of it. */
-export interface Request {
-  readonly message: IncomingMessage
+/** What a request asks for, in either lane. */
+export interface Asked {
+  readonly message: RequestHead
   readonly path: RequestPath
   /** The query with its question mark, or nothing. */
   readonly query: string
@@ -22,11 +23,21 @@ export interface Request {
   readonly base: string
 }
 
+/** A request that has been found whole and well-formed, and what is known of it. */
+export interface Request extends Asked {
+  readonly message: IncomingMessage
+}
+
 /** One protocol's part of the port. The first route that takes a request gets it. */
 export interface Route {
-  takes(request: Request): boolean
+  readonly takes: (request: Asked) => boolean
   /** Must not throw; whatever it starts must end in an answer. */
   answer(request: Request, response: ServerResponse): void
+  /**
+   * Answers a POST to a plain path whose body is here, as `answer` would, if that can be said at once. Where it cannot,
+   * nothing MUST have happened: the request goes to `answer`.
+   */
+  quick?(asked: Asked, body: Buffer): QuickAnswer | undefined
   /** Whether the connection is to leave HTTP. Where not, the request goes to `answer`. */
   upgrades?(request: Request): boolean
   upgrade?(request: Request, socket: Duplex, head: Buffer): void
@@ -47,6 +58,10 @@ export interface Dispatch {
   /** Whether there is a route for it; also true of what is answered because it is malformed. */
   takes(message: IncomingMessage, base?: string): boolean
   request(message: IncomingMessage, response: ServerResponse, base?: string): void
+  /** What a simple request asks for. */
+  asked(head: RequestHead): Asked
+  /** `request` for a simple one, where its route can say at once: without an answer nothing has happened. */
+  quick(asked: Asked, body: Buffer): QuickAnswer | undefined
   upgrades(message: IncomingMessage, base?: string): boolean
   upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, base?: string): void
 }
@@ -81,6 +96,20 @@ export function createDispatch(routes: readonly Route[], trusted: AddressSet, fa
         if (response.headersSent) response.destroy()
         else replyText(response, 500, 'Internal Server Error\n')
       }
+    },
+    // Its path is plain: it stands for itself, and for nothing else.
+    asked: (head) => ({ message: head, path: { text: head.url, canonical: undefined }, query: '', peer: peerOf(head, trusted), base: '' }),
+    quick(asked, body) {
+      for (const route of routes) {
+        if (!route.takes(asked)) continue
+        try {
+          return route.quick?.(asked, body)
+        } catch (error) {
+          failed(error)
+          return { status: 500, text: 'Internal Server Error\n', headers: {} }
+        }
+      }
+      return undefined
     },
     upgrades(message, base = '') {
       const found = find(message, base)
@@ -119,11 +148,24 @@ function flawOf(message: IncomingMessage): number | undefined {
   return hosts > 1 ? 400 : undefined
 }
 
-const badBody = new WeakMap<IncomingMessage, string>()
+const BAD_BODY = Symbol('what is answered to a bad body')
+type Marked = IncomingMessage & { [BAD_BODY]?: string }
 
 /** What is answered when the body of this request breaks off or is malformed. */
 export function onBadBody(message: IncomingMessage, text: string): void {
-  badBody.set(message, text)
+  ;(message as Marked)[BAD_BODY] = text
+}
+
+/** What is known of a connection for as long as it speaks HTTP. */
+interface Connection {
+  readonly guard: RequestGuard
+  readonly turnedAway: boolean
+  /** Takes the guard away. */
+  readonly detach: () => void
+  /** Requests that Node's parser has handed over. */
+  handed: number
+  /** The answer to the last of them. Answers go out in order, so it is the last to be finished. */
+  last: ServerResponse | undefined
 }
 
 /** The HTTP or HTTPS server of the port. Not listening yet. */
@@ -134,8 +176,10 @@ export function createPort(parts: {
   trusted: AddressSet
   tls?: TlsPair
   refused: (reason: string) => void
+  /** Both, when not stated: what is simple goes past Node's parser. */
+  lanes?: 'both' | 'slow'
 }): Server | TlsServer {
-  const { dispatch, bounds, admission, trusted, tls, refused } = parts
+  const { dispatch, bounds, admission, trusted, tls, refused, lanes } = parts
   const options = {
     maxHeaderSize: bounds.maxHeaderBytes,
     headersTimeout: bounds.headerTimeout,
@@ -149,11 +193,9 @@ export function createPort(parts: {
   const server = tls === undefined ? createHttp(options) : createHttps({ ...options, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: bounds.headerTimeout })
   // They are bounded by their bytes. Some versions of Node leave out what is past a number of them, and do not say so.
   server.maxHeadersCount = 0
-  const guards = new WeakMap<Duplex, RequestGuard>()
-  const detach = new WeakMap<Duplex, () => void>()
+  const connections = new WeakMap<Duplex, Connection>()
   const turnedAway = new WeakSet<Duplex>()
-  /** The answer to the last request of a connection. Answers go out in order, so it is the last to be finished. */
-  const lastAnswer = new WeakMap<Duplex, ServerResponse>()
+  const quickLane = lanes === 'slow' ? undefined : createQuickLane(dispatch, bounds)
 
   const bodies = createBodyWatch(bounds.requestTimeout, () => performance.now(), (message) => refuse(message.socket, 408))
   const looking = setInterval(bodies.look, Math.min(1_000, bounds.requestTimeout / 4))
@@ -161,11 +203,16 @@ export function createPort(parts: {
   server.on('close', () => clearInterval(looking))
 
   function request(message: IncomingMessage, response: ServerResponse): void {
-    if (turnedAway.has(message.socket)) return
-    if (message.headers['content-length'] !== undefined || message.headers['transfer-encoding'] !== undefined) bodies.begin(message)
-    // What came right behind a request for an upgrade that did not happen was let by unseen. Node has let it fall.
-    if (guards.get(message.socket)?.unsure === true) response.shouldKeepAlive = false
-    lastAnswer.set(message.socket, response)
+    const connection = connections.get(message.socket)
+    if (connection !== undefined) {
+      if (connection.turnedAway) return
+      connection.handed++
+      connection.last = response
+      // What came right behind a request for an upgrade that did not happen was let by unseen. Node has let it fall.
+      if (connection.guard.unsure) response.shouldKeepAlive = false
+    }
+    // Where nothing more is to come of any request, there is nothing to wait for.
+    if (connection?.guard.between !== true && (message.headers['content-length'] !== undefined || message.headers['transfer-encoding'] !== undefined)) bodies.begin(message)
     dispatch.request(message, response)
   }
 
@@ -187,9 +234,9 @@ export function createPort(parts: {
 
   /** Ends a connection with an answer, unless that would come in the middle of another one. */
   function refuse(socket: Duplex, status: number): void {
-    const last = lastAnswer.get(socket)
+    const last = connections.get(socket)?.last
     const reading = last?.req.complete === false ? last.req : undefined
-    const text = status === 405 ? '' : status === 400 && reading !== undefined ? badBody.get(reading) : undefined
+    const text = status === 405 ? '' : status === 400 ? (reading as Marked | undefined)?.[BAD_BODY] : undefined
     const unanswered = reading !== undefined && last?.headersSent === false && last.socket !== null
     if (last === undefined || last.writableFinished || unanswered) rawReply(socket, status, text)
     else socket.destroy()
@@ -200,19 +247,22 @@ export function createPort(parts: {
     const [toParser] = socket.listeners('data')
     if (toParser === undefined) return
     const one = createRequestGuard(bounds.maxHeaderBytes, KNOWN_METHODS)
+    const quick = quickLane?.(socket)
     const onData = (chunk: Buffer<ArrayBuffer>): void => {
-      const passed = one.feed(chunk)
+      const rest = quick !== undefined && isQuiet(connection, socket) ? quick(chunk) : chunk
+      if (rest === undefined) return
+      const passed = one.feed(rest)
       if (typeof passed !== 'number') toParser.call(socket, passed)
       else {
-        detach.get(socket)?.()
+        connection.detach()
         socket.resume()
         refuse(socket, passed)
       }
     }
+    const connection: Connection = { guard: one, turnedAway: turnedAway.has(socket), detach: () => void socket.removeListener('data', onData), handed: 0, last: undefined }
     socket.removeListener('data', toParser as () => void)
     socket.on('data', onData)
-    guards.set(socket, one)
-    detach.set(socket, () => socket.removeListener('data', onData))
+    connections.set(socket, connection)
   }
 
   server.prependListener('connection', admit)
@@ -221,20 +271,29 @@ export function createPort(parts: {
   server.on('checkContinue', request)
   server.on('checkExpectation', (_message, response: ServerResponse) => replyEmpty(response, 417))
   server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
-    detach.get(socket)?.()
+    const connection = connections.get(socket)
+    connection?.detach()
     // The socket lives on for hours, and what watched over its one request must not live with it: two kilobytes each.
-    detach.delete(socket)
-    guards.delete(socket)
+    connections.delete(socket)
     // The answer to a request before this one would come in the middle of the WebSocket.
-    if (lastAnswer.get(socket)?.writableFinished === false) socket.destroy()
+    if (connection?.last?.writableFinished === false) socket.destroy()
     else dispatch.upgrade(message, socket, head)
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // Without a guard it is a TLS handshake that came to nothing: there is no way to say so.
-    if (error.code === 'ECONNRESET' || !socket.writable || !guards.has(socket)) socket.destroy()
+    if (error.code === 'ECONNRESET' || !socket.writable || !connections.has(socket)) socket.destroy()
     else if (error.code === 'HPE_HEADER_OVERFLOW') refuse(socket, 431)
     else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuse(socket, 408)
     else refuse(socket, 400)
   })
   return server
+}
+
+/**
+ * Whether nothing is on its way on this connection, and Node has had a request of it, so that its times run as between two
+ * requests. Each request that the guard has seen must have come out of the parser: where the two do not agree, or the
+ * parser has answered for itself, the connection stays with the parser.
+ */
+function isQuiet({ guard, handed, last, turnedAway }: Connection, socket: Socket): boolean {
+  return guard.between && last !== undefined && last.closed && guard.requests === handed && socket.writableLength === 0 && socket.writable && !turnedAway
 }

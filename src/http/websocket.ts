@@ -1,9 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { closeFrame, CLOSE_STATUS, PING_FRAME, pongFrame } from '../protocol/websocket/frame.ts'
+import { readFrames, type FrameHandler, type ReaderBounds, type UnfinishedMessage } from '../protocol/websocket/reader.ts'
+import { acceptance } from './handshake.ts'
 import { roomOn, StallWatch } from './stall.ts'
-import { createUnfinishedWalk, type Unfinished } from './unfinished.ts'
-import { WebSocketServer, type WebSocket } from 'ws'
+
+export { checkHandshake } from './handshake.ts'
 
 /** One timer for many connections; the shape of the hub's wheel. */
 interface Ticker {
@@ -16,6 +19,13 @@ interface Ticked {
   tick(now: number): number
 }
 
+/** What waits for a connection elsewhere; the shape of a fan-out's arrears. */
+interface Owed {
+  readonly bytes: number
+  drained(): void
+  settle(): void
+}
+
 export interface WebSocketBounds {
   readonly maxFrameBytes: number
   readonly maxPendingBytes: number
@@ -24,11 +34,25 @@ export interface WebSocketBounds {
   readonly pongDeadline: number
 }
 
+/** What has come of a WebSocket message that has not come whole. */
+export interface Unfinished {
+  /** Which one it is, counted from 1: another one has another number. */
+  readonly number: number
+  /** Bytes of it that have come, headers included; 0 while none is on its way. */
+  readonly bytes: number
+  /** Bytes of payload that its frames have announced so far. */
+  readonly announced: number
+  /** Bytes of memory that it takes, about. */
+  readonly kept: number
+}
+
 export interface WebSocketEvents {
-  message(data: Buffer, binary: boolean): void
-  /** What is left for the reader of what came in, in its place. The frames must stay whole. */
-  sift?(chunk: Buffer): Buffer
-  /** Something came in, and the messages that it completes were told before; this is left. The same object each time. */
+  /**
+   * A whole message; text is valid UTF-8. Nothing comes any more once this end has said goodbye.
+   * @param framed whether the header of its frame, as a server sends it, stands right before it in memory
+   */
+  message(data: Buffer, binary: boolean, framed: boolean): void
+  /** Something came in, and the messages that it completes were told before; this is left. */
   arrived?(unfinished: Unfinished): void
   /** What came in breaks the WebSocket protocol, or is too long; `closed` follows. */
   broken?(reason: string): void
@@ -38,185 +62,230 @@ export interface WebSocketEvents {
 /** Close codes that are sent from here (RFC 6455, section 7.4.1, and the private range). */
 export const CLOSE = { normal: 1000, goingAway: 1001, notText: 1007, forbidden: 1008, tryLater: 1013, gone: 4410 } as const
 
+/** What all connections of one transport share. */
+interface Shared {
+  readonly bounds: WebSocketBounds
+  readonly ticker: Ticker
+  readonly reading: ReaderBounds
+  /** For those whose messages nobody wants any more. */
+  readonly discarding: ReaderBounds
+}
+
 /**
- * Checks a handshake, as RFC 6455, section 4.2.1, asks, in the order that pinghub answers in.
- * @param versions of the protocol, for those whose clients have an older one: 7 and 8 have the same frames
- * @returns the status that refuses it, 0 when it asks for no WebSocket, or `undefined` when it is good
+ * Opens WebSockets for one transport: reads frames, answers pings and goodbyes, keeps alive, bounds what waits.
+ * @param messages whether what clients say is wanted at all
  */
-export function checkHandshake(message: IncomingMessage, originAllowed: (origin: string) => boolean, versions: readonly string[] = ['13']): number | undefined {
-  const { headers } = message
-  const asks = tokens(headers.connection).includes('upgrade') && tokens(headers.upgrade).includes('websocket')
-  if (!asks) return 0
-  if (message.method !== 'GET') return 405
-  // A body before the frames: whoever sits between would have to agree where it ends.
-  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) return 400
-  if (!tokens(headers['sec-websocket-version']).some((version) => versions.includes(version))) return 400
-  const origin = message.headersDistinct['origin']?.[0]
-  if (origin !== undefined && !originAllowed(origin)) return 403
-  return /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '') ? undefined : 400
-}
-
-function tokens(header: string | string[] | undefined): string[] {
-  return String(header ?? '').toLowerCase().split(',').map((token) => token.trim())
-}
-
-/** Opens WebSockets for one transport. Reading is the library's; what is sent to many goes to the socket as it is. */
-export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker): {
+export function createWebSocketAcceptor(bounds: WebSocketBounds, ticker: Ticker, messages: 'wanted' | 'unwanted' = 'wanted'): {
+  /** Answers a handshake that was found good. `undefined` when the client has gone. */
   accept(message: IncomingMessage, socket: Duplex, head: Buffer, events: WebSocketEvents): WebSocketConnection | undefined
 } {
-  // A large message may come in packets of 256 bytes, no smaller.
-  const maxPieces = Math.max(1_024, Math.ceil(Math.min(bounds.maxFrameBytes / 16, 4_096 + bounds.maxFrameBytes / 256)))
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: bounds.maxFrameBytes,
-    // Each fragment, and each piece that a frame comes in, costs an object many times its size.
-    maxFragments: maxPieces,
-    maxBufferedChunks: maxPieces,
-    handleProtocols: () => false,
-    closeTimeout: bounds.writeTimeout,
-  } as ConstructorParameters<typeof WebSocketServer>[0])
+  const { maxFrameBytes } = bounds
+  // A large message may come in packets of 256 bytes, no smaller: each costs a turn of the loop, however little is in it.
+  const maxPieces = Math.max(1_024, Math.ceil(Math.min(maxFrameBytes / 16, 4_096 + maxFrameBytes / 256)))
+  const discarding: ReaderBounds = { maxFrameBytes, maxPieces, messages: 'discarded' }
+  const reading: ReaderBounds = messages === 'unwanted' ? discarding : { maxFrameBytes, maxPieces }
+  const shared: Shared = { bounds, ticker, reading, discarding }
   return {
     accept(message, socket, head, events) {
-      // The library wants these to be one word each; the check above has seen that the words are in the lists. It refuses
-      // some offers of subprotocols, though none is ever taken.
-      message.headers.upgrade = 'websocket'
-      message.headers['sec-websocket-version'] = '13'
-      delete message.headers['sec-websocket-protocol']
-      let opened: WebSocketConnection | undefined
-      const others = events.sift === undefined ? [] : socket.listeners('data')
-      server.handleUpgrade(message, socket, head, (ws) => {
-        if (events.sift !== undefined) putBefore(socket, others, events.sift)
-        opened = new WebSocketConnection(ws, socket as Socket, bounds, ticker, events)
-      })
-      return opened
+      if (!socket.readable || !socket.writable) {
+        socket.destroy()
+        return undefined
+      }
+      socket.write(acceptance(message))
+      if (head.length > 0) socket.unshift(head)
+      return new WebSocketConnection(socket as Socket, shared, events)
     },
   }
 }
 
-/** Puts a sieve between a socket and the library, which has just begun to read it. @param others who read it, too */
-function putBefore(socket: Duplex, others: readonly Function[], sift: (chunk: Buffer) => Buffer): void {
-  const toReader = socket.listeners('data').find((listener) => !others.includes(listener)) as ((chunk: Buffer) => void) | undefined
-  if (toReader === undefined) throw new Error('the WebSocket library does not listen for data')
-  socket.removeListener('data', toReader)
-  socket.on('data', (chunk: Buffer) => {
-    const rest = sift(chunk)
-    if (rest.length > 0) toReader.call(socket, rest)
-  })
+/** Pings in one read. */
+const MOST_PINGS = 60
+/** Bytes that wait, past which pings are not answered. */
+const UNREAD = 65_536
+const NO_MESSAGE: Unfinished = { number: 0, bytes: 0, announced: 0, kept: 0 }
+const CONNECTION = Symbol('connection')
+type Carrier = Socket & { [CONNECTION]: WebSocketConnection }
+
+/* One function for all sockets: a closure for each would weigh a tenth of what a connection may. */
+function onData(this: Socket, chunk: Buffer): void {
+  (this as Carrier)[CONNECTION].take(chunk)
+}
+function onDrain(this: Socket): void {
+  (this as Carrier)[CONNECTION].arrears?.drained()
+}
+function onEnd(this: Socket): void {
+  (this as Carrier)[CONNECTION].halfClosed()
+}
+function onError(this: Socket): void {
+  this.destroy()
+}
+function onClose(this: Socket): void {
+  (this as Carrier)[CONNECTION].over()
 }
 
-const NOTHING = Buffer.alloc(0)
-/** Whoever sends a longer message after the goodbye is not listened to. */
-const AFTER_CLOSE = 65_536
+/** Where a connection stands: open; a goodbye is said from here, or from both sides, and the rest is waited for; over. */
+const STATE = { open: 0, closing: 1, closed: 2, over: 3 } as const
 
-/** One open WebSocket: the writing end of a subscription, kept alive by pings, and bounded. */
-export class WebSocketConnection {
+/**
+ * One open WebSocket: the writing end of a subscription, kept alive by pings, and bounded. Idle, it is this one object beside
+ * its socket: what only some need at some time (a message on its way, a watch over what is owed) is made when it is needed.
+ */
+export class WebSocketConnection implements FrameHandler {
   slot = -1
   wheelSlot: Set<Ticked> | undefined = undefined
-  readonly #ws: WebSocket
+  /** What waits for it in a fan-out. */
+  arrears: Owed | undefined = undefined
   readonly #socket: Socket
-  readonly #bounds: WebSocketBounds
-  readonly #ticker: Ticker
-  #closing = false
+  readonly #shared: Shared
+  readonly #events: WebSocketEvents
+  #state: number = STATE.open
   #paused = false
   #lastSeen: number
   #nextPing: number
-  readonly #stall: StallWatch
-  readonly #walk = createUnfinishedWalk()
+  #stall: StallWatch | undefined = undefined
+  #unfinished: UnfinishedMessage | undefined = undefined
+  #unfinishedCount = 0
+  /** Of one read. */
+  #pings = 0
 
-  constructor(ws: WebSocket, socket: Socket, bounds: WebSocketBounds, ticker: Ticker, events: WebSocketEvents) {
-    this.#ws = ws
+  constructor(socket: Socket, shared: Shared, events: WebSocketEvents) {
     this.#socket = socket
-    this.#bounds = bounds
-    this.#ticker = ticker
-    this.#stall = new StallWatch(socket, bounds.writeTimeout)
-    this.#lastSeen = ticker.now
-    this.#nextPing = ticker.now + bounds.pingInterval
-    ticker.add(this, Math.min(bounds.pingInterval, bounds.pongDeadline))
-    const { arrived } = events
-    const walk = this.#walk
-    socket.on('data', arrived === undefined ? () => (this.#lastSeen = ticker.now) : (chunk: Buffer) => {
-      this.#lastSeen = ticker.now
-      walk.take(chunk)
-      if (this.#closing && walk.kept > AFTER_CLOSE) this.#swallow()
-      else arrived(walk)
-    })
-    ws.on('message', (data: Buffer, binary: boolean) => {
-      if (!this.#closing) events.message(data, binary)
-    })
-    // The library has answered with the right close code before it says so; there is nothing left to do.
-    ws.on('error', (error) => events.broken?.(error.message))
-    ws.on('close', () => {
-      this.#closing = true
-      ticker.remove(this)
-      events.closed()
-    })
+    this.#shared = shared
+    this.#events = events
+    const { bounds, ticker } = shared
+    this.#lastSeen = Math.floor(ticker.now)
+    this.#nextPing = Math.floor(ticker.now) + bounds.pingInterval
+    ticker.add(this, Math.min(bounds.pingInterval, bounds.pongDeadline));
+    (socket as Carrier)[CONNECTION] = this
+    socket.setTimeout(0)
+    socket.on('data', onData)
+    socket.on('drain', onDrain)
+    socket.on('end', onEnd)
+    socket.on('error', onError)
+    socket.on('close', onClose)
   }
 
   /** Whether neither side has begun to say goodbye. */
   get open(): boolean {
-    return !this.#closing && this.#ws.readyState === this.#ws.OPEN
+    return this.#state === STATE.open && !this.#socket.destroyed
   }
 
   get pendingBytes(): number {
-    return this.#socket.writableLength
+    const { arrears } = this
+    return arrears === undefined ? this.#socket.writableLength : this.#socket.writableLength + arrears.bytes
   }
 
-  write(chunk: Buffer): void {
-    // The library answers a Close by itself; nothing may follow it.
-    if (!this.open) return
-    this.#socket.write(chunk)
+  write(chunk: Buffer): boolean {
+    if (this.#state !== STATE.open) return true
+    const takesMore = this.#socket.write(chunk)
+    // However large the write was, the system may have taken all of it.
+    if (this.#socket.writableLength === 0) return true
     this.#watch()
+    return takesMore
   }
 
   /** The same for several, with one call of the system. */
-  writeAll(chunks: readonly Buffer[]): void {
-    if (!this.open) return
-    this.#socket.cork()
-    for (const chunk of chunks) this.#socket.write(chunk)
-    this.#socket.uncork()
+  writeAll(chunks: readonly Buffer[]): boolean {
+    if (this.#state !== STATE.open) return true
+    const socket = this.#socket
+    let takesMore = true
+    socket.cork()
+    for (const chunk of chunks) takesMore = socket.write(chunk)
+    socket.uncork()
+    if (socket.writableLength === 0) return true
     this.#watch()
+    return takesMore
   }
 
   #watch(): void {
-    if (!this.#stall.begin(this.#ticker.now)) return
-    this.#ticker.add(this, Math.max(1, Math.min(this.#stall.due, this.#nextPing) - this.#ticker.now))
+    const { ticker, bounds } = this.#shared
+    const stall = (this.#stall ??= new StallWatch(this.#socket, bounds.writeTimeout))
+    if (!stall.begin(ticker.now)) return
+    ticker.add(this, Math.max(1, Math.min(stall.due, this.#nextPing) - ticker.now))
   }
 
   /** Nothing more is read until `resume`, but for what has come in already. */
   pause(): void {
     if (this.#paused) return
     this.#paused = true
-    this.#ws.pause()
+    this.#socket.pause()
   }
 
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#lastSeen = this.#ticker.now
-    this.#ws.resume()
+    this.#lastSeen = Math.floor(this.#shared.ticker.now)
+    this.#socket.resume()
+  }
+
+  /** @internal bytes of the connection */
+  take(chunk: Buffer): void {
+    const { ticker, reading, discarding } = this.#shared
+    this.#lastSeen = Math.floor(ticker.now)
+    if (this.#state > STATE.closing) return
+    this.#pings = 0
+    const left = readFrames(chunk, this.#unfinished, this.#state === STATE.open ? reading : discarding, this)
+    if (this.#state > STATE.closing) return
+    if (left !== undefined && left !== this.#unfinished) left.number = ++this.#unfinishedCount
+    this.#unfinished = left
+    this.#events.arrived?.(left ?? NO_MESSAGE)
+  }
+
+  /** @internal */
+  message(payload: Buffer, binary: boolean, framed: boolean): void {
+    if (this.#state === STATE.open) this.#events.message(payload, binary, framed)
+  }
+
+  /** @internal */
+  ping(payload: Buffer): void {
+    if (this.#state !== STATE.open) return
+    // A small question must not cost an answer each time: of many at once only a flood is made.
+    if (++this.#pings > MOST_PINGS) return this.destroy()
+    // Whoever does not take what was sent before is asked for no more patience: the answer would stand behind it.
+    if (this.#socket.writableLength <= UNREAD) this.write(pongFrame(payload))
+  }
+
+  /** @internal the other side says goodbye */
+  closing(code: number, reason: Buffer): void {
+    this.#answer(code === CLOSE_STATUS.none ? closeFrame() : closeFrame(code, reason))
+  }
+
+  /** @internal */
+  broken(code: number, why: string): void {
+    this.#answer(closeFrame(code))
+    this.#events.broken?.(why)
+  }
+
+  /** Says the last word, unless it was said, and ends. What was owed goes out before it. */
+  #answer(lastWord: Buffer): void {
+    if (this.#state === STATE.open) this.#sayLast(lastWord)
+    this.#state = STATE.closed
+    this.#unfinished = undefined
+    this.#paused = false
+    this.#socket.resume()
+    this.#socket.end()
+  }
+
+  #sayLast(word: Buffer): void {
+    this.arrears?.settle()
+    this.#socket.write(word)
+    this.#state = STATE.closing
+    this.#endInTime()
+  }
+
+  /** From here on the next look is the end. */
+  #endInTime(): void {
+    const { ticker, bounds } = this.#shared
+    this.#nextPing = Math.floor(ticker.now) + bounds.writeTimeout
+    ticker.add(this, bounds.writeTimeout)
   }
 
   /** Says goodbye. What is pending goes out first, as long as the peer takes it. */
   close(code: number, reason: string): void {
-    if (this.#closing) return
-    this.#closing = true
-    // Its own Close would not be seen otherwise.
+    if (this.#state !== STATE.open) return
+    // The goodbye of the other side would not be seen otherwise.
     this.resume()
-    this.#ws.close(code, reason)
-    if (this.#walk.bytes > 0) this.#swallow()
-  }
-
-  /** The library would keep all of a message that nobody wants. When it has come, everything was said. */
-  #swallow(): void {
-    const [socket, walk] = [this.#socket, this.#walk]
-    const { number } = walk
-    socket.removeAllListeners('data')
-    socket.on('data', (chunk: Buffer) => {
-      walk.take(chunk)
-      if (walk.bytes === 0 || walk.number !== number) socket.end()
-    })
+    this.#sayLast(closeFrame(code, Buffer.from(reason)))
   }
 
   evict(): void {
@@ -230,26 +299,46 @@ export class WebSocketConnection {
 
   /** Ends without a word. */
   destroy(): void {
-    this.#ws.terminate()
+    this.#socket.destroy()
+  }
+
+  /** @internal the other side says nothing more, and no goodbye; it may still take what it is owed */
+  halfClosed(): void {
+    if (this.#state === STATE.open) {
+      this.arrears?.settle()
+      this.#endInTime()
+    }
+    this.#state = STATE.closed
+    this.#unfinished = undefined
+    this.#socket.end()
+  }
+
+  /** @internal the socket is closed */
+  over(): void {
+    this.#state = STATE.over
+    this.#unfinished = undefined
+    this.#shared.ticker.remove(this)
+    this.#events.closed()
   }
 
   room(): Promise<void> | undefined {
-    if (this.#closing) return Promise.reject(new Error('the connection is closing'))
-    return roomOn(this.#socket, this.#bounds.maxPendingBytes / 2)
+    if (this.#state !== STATE.open) return Promise.reject(new Error('the connection is closing'))
+    return roomOn(this.#socket, this.#shared.bounds.maxPendingBytes / 2)
   }
 
   tick(now: number): number {
-    const { pingInterval, pongDeadline } = this.#bounds
+    const { pingInterval, pongDeadline } = this.#shared.bounds
     // Who is not listened to cannot be heard.
-    if (this.#paused) this.#lastSeen = now
-    if (this.#stall.overdue(now) || now - this.#lastSeen >= pongDeadline) {
-      this.#ws.terminate()
+    if (this.#paused) this.#lastSeen = Math.floor(now)
+    const isLate = now - this.#lastSeen >= pongDeadline || this.#stall?.overdue(now) === true
+    if (isLate || (this.#state !== STATE.open && now >= this.#nextPing)) {
+      this.#socket.destroy()
       return 0
     }
     if (now >= this.#nextPing) {
       this.#nextPing += pingInterval
-      if (!this.#closing) this.#ws.ping(NOTHING, false)
+      this.write(PING_FRAME)
     }
-    return Math.max(1, Math.min(this.#nextPing, this.#lastSeen + pongDeadline, this.#stall.due) - now)
+    return Math.max(1, Math.min(this.#nextPing, this.#lastSeen + pongDeadline, this.#stall?.due ?? Infinity) - now)
   }
 }

@@ -36,6 +36,7 @@ import type { Config, Options } from './options.ts'
 import { composeLonelyps } from './lonelyps-parts.ts'
 import { createNoLoops } from './no-loops.ts'
 import { createCallers } from './callers.ts'
+import { createSlowLog } from './slow-log.ts'
 import { createServices, serviceAtoms } from './services.ts'
 import { createOwnPort } from './own-port.ts'
 import { createPublicHub, type PublicHub } from './public-hub.ts'
@@ -112,11 +113,12 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
     logBytes: () => log.bytes,
   }
   const metrics = createMetrics(gauges, { process: parts.processMetrics === true })
+  const slowLog = createSlowLog(clock, (line) => logger.warn(line, line.count === undefined ? 'a slow consumer was let go' : 'slow consumers were let go'))
   const meter = {
     ...metrics.meter,
     slow(transport: string, topic: string) {
       metrics.meter.slow(transport, topic)
-      logger.warn({ transport, topic }, 'a slow consumer was let go')
+      slowLog.slow(transport, topic)
     },
   }
   const kit: TransportKit = { limits, clock, turn: createTurn(clock), wheel: createWheel(clock), meter }

@@ -136,13 +136,13 @@ export function createMetrics(gauges: Gauges, parts: { process: boolean }): HubM
 
   return {
     meter: {
-      published(transport, bytes) {
-        add('waystation_messages_published_total', transport, 1)
+      published(transport, bytes, messages = 1) {
+        add('waystation_messages_published_total', transport, messages)
         add('waystation_published_bytes_total', transport, bytes)
       },
       delivered(transport, deliveries, seconds) {
         add('waystation_deliveries_total', transport, deliveries)
-        observe(transport, seconds)
+        if (seconds !== undefined) observe(transport, seconds)
       },
       slow: (transport) => add('waystation_slow_consumers_total', transport, 1),
       failed: (transport) => add('waystation_deliveries_failed_total', transport, 1),

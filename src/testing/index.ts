@@ -8,7 +8,7 @@
 export { clockContract, type ClockUnderTest } from './clock-contract.ts'
 export { logContract, type LogParts } from './log-contract.ts'
 export { registryContract, type RegistryParts, type RegistryUnderTest } from './registry-contract.ts'
-export { sinkContract, type SinkUnderTest } from './sink-contract.ts'
+export { sinkContract, type SinkPromises, type SinkUnderTest } from './sink-contract.ts'
 export { GAP, subscriberContract, type SubscriberPromises, type SubscriberUnderTest } from './subscriber-contract.ts'
 export { transportContract, type TransportClient, type TransportUnderTest } from './transport-contract.ts'
 export { createManualClock, type ManualClock } from './manual-clock.ts'

@@ -1,3 +1,4 @@
+import type { Arrears } from '../core/arrears.ts'
 import type { Cursor } from '../core/cursor.ts'
 import type { Member } from '../core/fan-out.ts'
 import type { LostInterest, Message } from '../core/message.ts'
@@ -30,6 +31,7 @@ export function createRecorder(count = 1): Recorder {
 
 /** A connection's writing end without a connection; it can be a member of a fan-out. */
 export interface RecordingSink extends Member {
+  arrears: Arrears | undefined
   /** The chunks as they were written, not copied. */
   readonly chunks: readonly Buffer[]
   readonly evicted: boolean
@@ -40,7 +42,7 @@ export interface RecordingSink extends Member {
   text(): string
   /** The far end takes nothing from now on: what is written stays pending. */
   stall(): void
-  /** The far end takes all that is pending, and goes on taking. */
+  /** The far end takes all that is pending, and goes on taking. Where it had enough, it says to its `arrears` that it takes more. */
   take(): void
   /** The connection is gone. */
   end(): void
@@ -49,8 +51,9 @@ export interface RecordingSink extends Member {
 /**
  * @param roomy how many bytes may be pending while there still is room
  * @param names see `Member`
+ * @param enough past so many pending bytes it says at a `write` that it has enough; never when not stated
  */
-export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>): RecordingSink {
+export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>, enough = Infinity): RecordingSink {
   const chunks: Buffer[] = []
   let waiting: { resolve(): void; reject(error: Error): void }[] = []
   let pending = 0
@@ -58,18 +61,26 @@ export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>): Rec
   let evicted = false
   let goneFor: string | undefined
   let ended = false
+  let full = false
+  let arrears: Arrears | undefined
 
   return {
     slot: -1,
+    get arrears() { return arrears },
+    set arrears(next) {
+      arrears = next
+    },
     ...(names !== undefined && { names }),
     chunks,
-    get pendingBytes() { return pending },
+    get pendingBytes() { return pending + (arrears?.bytes ?? 0) },
     get evicted() { return evicted },
     get goneFor() { return goneFor },
     write(chunk) {
-      if (ended || evicted || goneFor !== undefined) return
+      if (ended || evicted || goneFor !== undefined) return true
       chunks.push(chunk)
       if (stalled) pending += chunk.length
+      full ||= pending > enough
+      return !full
     },
     room() {
       if (ended || evicted) return Promise.reject(new Error('the connection is gone'))
@@ -77,9 +88,11 @@ export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>): Rec
       return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
     },
     gone(why) {
+      arrears?.settle()
       goneFor ??= why
     },
     evict() {
+      arrears?.settle()
       evicted = true
     },
     bytes: () => Buffer.concat(chunks),
@@ -93,6 +106,9 @@ export function createRecordingSink(roomy = 0, names?: ReadonlySet<string>): Rec
       const roomed = waiting
       waiting = []
       for (const one of roomed) one.resolve()
+      if (!full) return
+      full = false
+      arrears?.drained()
     },
     end() {
       ended = true

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { suite, test, type TestContext } from 'node:test'
+import type { Arrears, Debtor } from '../core/arrears.ts'
 import type { Sink } from '../core/ports.ts'
 import { PATIENCE, within, type Patience } from './patience.ts'
 
 export interface SinkUnderTest {
-  readonly sink: Sink
+  readonly sink: Debtor
   /** Everything that the far end has got, once what is on its way has come: it waits until there are `length` bytes. */
   arrived(length: number): Promise<Buffer>
   /** The far end takes nothing from now on. */
@@ -17,11 +18,21 @@ export interface SinkUnderTest {
   readonly ended: Promise<unknown>
 }
 
+/** What a sink promises beyond the contract. */
+export interface SinkPromises {
+  /**
+   * Whether `write` gives false when the connection has enough, as a member of a fan-out may. It takes the chunk all the
+   * same. From then on it says to its `arrears`, once there is room, that it takes more, counts what waits there as pending,
+   * and lets it out before a goodbye. False when not stated.
+   */
+  readonly saysEnough?: boolean
+}
+
 /** What every `Sink`, the writing end of one connection, must do. */
 export function sinkContract(
   name: string,
   create: (t: TestContext) => Promise<SinkUnderTest> | SinkUnderTest,
-  { patience = PATIENCE }: Patience = {},
+  { patience = PATIENCE, saysEnough = false }: Patience & SinkPromises = {},
 ): void {
   suite(`${name}, as a sink`, () => {
     test('what is written arrives whole and in order, and is not changed', async (t) => {
@@ -80,7 +91,69 @@ export function sinkContract(
       assert.ok(got.startsWith('before'), `"${got}" came`)
       assert.ok(!got.includes('after'), `"${got}" came`)
     })
+
+    if (saysEnough) enoughContract(create, patience)
   })
+}
+
+function enoughContract(create: (t: TestContext) => Promise<SinkUnderTest> | SinkUnderTest, patience: number): void {
+  test('one that has enough takes it all the same, and says when it takes more, not before', async (t) => {
+    const { sink, arrived, stall, take } = await create(t)
+    stall()
+    const written = await writeUntilEnough(sink)
+    const arrears = createArrears(7)
+    const pending = sink.pendingBytes
+    sink.arrears = arrears
+    assert.equal(sink.pendingBytes, pending + 7, 'what waits elsewhere is pending')
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(arrears.calls, 0, 'it says that it takes more while nobody reads')
+    take()
+    await within(arrears.told, 'the word that it takes more', patience)
+    sink.arrears = undefined
+    assert.equal((await arrived(written)).length, written)
+  })
+
+  test('what waits elsewhere goes out before the goodbye, and nothing that is written later', async (t) => {
+    const { sink, arrived, stall, take, ended } = await create(t)
+    stall()
+    const written = await writeUntilEnough(sink)
+    sink.arrears = createArrears(4, () => {
+      sink.arrears = undefined
+      sink.write(Buffer.from('owed'))
+    })
+    sink.evict()
+    sink.write(Buffer.from('after'))
+    take()
+    await within(ended, 'the end of the connection', patience)
+    const got = (await arrived(written + 4)).subarray(written).toString('latin1')
+    assert.ok(got.startsWith('owed'), `"${got}" came`)
+    assert.ok(!got.includes('after'), `"${got}" came`)
+  })
+}
+
+function createArrears(bytes: number, settle = (): void => {}): Arrears & { readonly calls: number; readonly told: Promise<void> } {
+  const { promise: told, resolve } = Promise.withResolvers<void>()
+  let calls = 0
+  return {
+    bytes,
+    told,
+    get calls() { return calls },
+    drained() {
+      calls++
+      resolve()
+    },
+    settle,
+  }
+}
+
+/** Gives the bytes that were written. */
+async function writeUntilEnough(sink: Sink): Promise<number> {
+  const chunk = Buffer.alloc(1_000_000, 0x2e)
+  for (let i = 1; i <= 1_000; i++) {
+    if (sink.write(chunk) === false) return i * chunk.length
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.fail('it has never enough')
 }
 
 /** Writes until there is no more room, over several turns: a socket takes some before it is full. Gives the wait for room. */

@@ -110,6 +110,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     current: () => (started && registry.available ? registry.current() : undefined),
     maxBytes: limits.maxWebhookBytes / SHARES,
     pass(message) {
+      if (index.size === 0) return
       named.take(message)
       matching.take(message)
     },

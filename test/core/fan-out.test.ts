@@ -222,7 +222,7 @@ test('a newcomer whose coming lets the last other one go does not join something
 
 test('the time that is reported is that of the oldest message, by the clock that never goes back', () => {
   const clock = createManualClock()
-  const reports: [number, number][] = []
+  const reports: [number, number | undefined][] = []
   const fanOut = createFanOut({
     encoder: lines,
     // A turn that does not end: the flush that a newcomer causes is the only one.

@@ -1,7 +1,11 @@
+import type { Arrears } from '../../src/core/arrears.ts'
 import type { Member } from '../../src/core/fan-out.ts'
 
-/** How a client reads: everything at once, so many bytes a turn, or so and with stalls in between. */
-export type Temper = { readonly kind: 'quick' } | { readonly kind: 'slow' | 'moody'; readonly bytes: number }
+/**
+ * How a client reads: everything at once, so many bytes a turn, or so and with stalls in between. Past `enough` bytes that
+ * wait, its connection says that it has enough, and says that it takes more when none waits; without it, never.
+ */
+export type Temper = { readonly kind: 'quick' } | { readonly kind: 'slow' | 'moody'; readonly bytes: number; readonly enough?: number | undefined }
 
 export interface ConnectionEvents {
   /** The client has got these bytes. */
@@ -22,11 +26,23 @@ export interface Connection extends Member {
   cut(reason?: string): void
   /** The client takes this many bytes. */
   take(bytes: number): void
+  /** Holds what waits against the bounds, also where it waits elsewhere; nothing tells of that. */
+  look(): void
 }
 
 export function createConnection(temper: Temper, maxPendingBytes: number, events: ConnectionEvents): Connection {
+  const enough = temper.kind === 'quick' ? undefined : temper.enough
   let waiting: Buffer[] = []
+  /** Of `waiting`. */
   let pendingBytes = 0
+  let arrears: Arrears | undefined
+  /** What waited elsewhere when it was said last that something does. */
+  let owedLast = 0
+  /** It has said that it has enough. */
+  let full = false
+  let paying = false
+  /** At the last look. */
+  let seen = { owed: 0, pending: 0 }
   let reason: string | undefined
   let gone = false
   let roomy: { resolve(): void; reject(error: Error): void }[] = []
@@ -40,7 +56,16 @@ export function createConnection(temper: Temper, maxPendingBytes: number, events
     events.closed(last ?? reason)
   }
 
+  const owed = (): number => arrears?.bytes ?? 0
+
+  /** Where more has come to wait elsewhere since the last look, nothing was taken in between, so that it was as much before that came. */
+  function look(): void {
+    if (owed() > seen.owed) events.waited(seen.pending, 'write')
+    seen = { owed: owed(), pending: pendingBytes + owed() }
+  }
+
   function take(bytes: number): void {
+    look()
     let left = bytes
     while (left > 0 && waiting.length > 0) {
       const first = waiting[0] as Buffer
@@ -55,25 +80,45 @@ export function createConnection(temper: Temper, maxPendingBytes: number, events
       for (const { resolve } of roomy) resolve()
       roomy = []
     }
+    if (full && pendingBytes === 0 && reason === undefined) {
+      full = false
+      pay(() => arrears?.drained())
+    }
+    seen = { owed: owed(), pending: pendingBytes + owed() }
     if (reason !== undefined && pendingBytes === 0) cut()
+  }
+
+  /** What was held against the bound when it came may be more than the bound together. */
+  function pay(settle: () => void): void {
+    paying = true
+    settle()
+    paying = false
   }
 
   function close(text: string): void {
     if (reason !== undefined || gone) return
+    pay(() => arrears?.settle())
     reason = text
     if (pendingBytes === 0) cut()
   }
 
   return {
     slot: -1,
-    get pendingBytes() { return pendingBytes },
+    get pendingBytes() { return pendingBytes + owed() },
+    get arrears() { return arrears },
+    set arrears(next) {
+      owedLast = owed()
+      arrears = next
+    },
     get ending() { return gone || reason !== undefined },
     write(chunk) {
-      if (reason !== undefined || gone) return
-      events.waited(pendingBytes, 'write')
+      if (reason !== undefined || gone) return true
+      if (!paying) events.waited(pendingBytes, 'write')
       waiting.push(chunk)
       pendingBytes += chunk.length
       if (temper.kind === 'quick') take(chunk.length)
+      full ||= enough !== undefined && pendingBytes > enough
+      return !full
     },
     room() {
       if (reason !== undefined || gone) return Promise.reject(new Error('the connection is closing'))
@@ -81,11 +126,13 @@ export function createConnection(temper: Temper, maxPendingBytes: number, events
       return new Promise((resolve, reject) => roomy.push({ resolve, reject }))
     },
     evict() {
-      events.waited(pendingBytes, 'eviction')
+      // It is sent away behind the moment in which nothing waits for it elsewhere any more.
+      events.waited(pendingBytes + owedLast, 'eviction')
       close('slow consumer')
     },
     close,
     cut,
     take,
+    look,
   }
 }

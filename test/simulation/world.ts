@@ -53,6 +53,7 @@ export interface World {
 export function createWorld(seed: number, parts: Parts): World {
   const plan = drawPlan(seed)
   const chance = createChance(seed, 'world')
+  const fullness = createChance(seed, 'fullness')
   const clock = createVirtualClock()
   const ledger: Ledger = { publications: [], losses: [], sessions: [] }
   const trace: string[] = []
@@ -76,7 +77,8 @@ export function createWorld(seed: number, parts: Parts): World {
 
   function drawTemper(): Temper {
     if (chance.odds(0.5)) return { kind: 'quick' }
-    return { kind: chance.pick(['slow', 'moody']), bytes: chance.pick([60, 400, 3_000, 100_000]) }
+    const [kind, bytes] = [chance.pick(['slow', 'moody'] as const), chance.pick([60, 400, 3_000, 100_000])]
+    return { kind, bytes, enough: fullness.pick([undefined, 0, 300, 2_000, 65_536]) }
   }
 
   function start(): Site {
@@ -194,6 +196,7 @@ export function createWorld(seed: number, parts: Parts): World {
     get site() { return site },
     tick() {
       step++
+      for (const { connection } of clients) connection?.look()
     },
     leave(client) {
       step++

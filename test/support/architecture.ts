@@ -8,7 +8,7 @@ const REST = ['protocol', 'core', 'http', 'zones', 'transports', 'links', 'servi
 /** What each layer may import (design, section 3). Transports never import one another. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
-  http: [],
+  http: ['protocol'],
   core: ['protocol'],
   transports: ['protocol', 'core', 'http'],
   zones: ['protocol', 'core', 'http'],

@@ -12,8 +12,8 @@ export interface HubProcess extends TestProcess {
 
 export async function startHubProcess(t: TestContext, ...args: string[]): Promise<HubProcess> {
   const hub = waystation(t, ['serve', '--addr', '127.0.0.1:0', '--data-dir', temporaryFolder(t), ...args])
-  await hub.says(/listens on http:\/\/127\.0\.0\.1:\d+/)
-  const url = /http:\/\/127\.0\.0\.1:\d+/.exec(hub.stdout())?.[0] as string
+  await hub.says(/listens on https?:\/\/127\.0\.0\.1:\d+/)
+  const url = /https?:\/\/127\.0\.0\.1:\d+/.exec(hub.stdout())?.[0] as string
   return Object.assign(hub, {
     url,
     port: Number(new URL(url).port),

@@ -49,3 +49,34 @@ export function frameHeader(opcode: number, payload: number): Buffer {
   writeHeader(header, 0, opcode, payload)
   return header
 }
+
+const CLOSE = 0x8
+const PING = 0x9
+const PONG = 0xa
+
+/** Codes that no frame states (RFC 6455, section 7.4.1). */
+export const CLOSE_STATUS = { none: 1005 } as const
+
+/** A ping without a payload. */
+export const PING_FRAME = frame(PING, Buffer.alloc(0))
+
+/** The answer to a ping (RFC 6455, section 5.5.3). */
+export function pongFrame(payload: Uint8Array): Buffer {
+  return frame(PONG, payload)
+}
+
+const MOST_REASON = 123
+
+/**
+ * A goodbye (RFC 6455, section 5.5.1).
+ * @param code none, and then no reason either: a frame without a payload
+ * @throws {RangeError} where the reason does not fit into a control frame
+ */
+export function closeFrame(code?: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
+  if (code === undefined) return frame(CLOSE, Buffer.alloc(0))
+  if (reason.length > MOST_REASON) throw new RangeError(`the reason of a Close may have ${MOST_REASON} bytes`)
+  const payload = Buffer.allocUnsafe(2 + reason.length)
+  payload.writeUInt16BE(code, 0)
+  payload.set(reason, 2)
+  return frame(CLOSE, payload)
+}

@@ -3,7 +3,7 @@ import { WaystationError } from '../../core/errors.ts'
 import type { Identity } from '../../core/ports.ts'
 import { clientOf } from '../../http/body-account.ts'
 import type { Leaving } from '../../http/goodbye.ts'
-import type { Unfinished } from '../../http/unfinished.ts'
+import type { Unfinished } from '../../http/websocket.ts'
 import { CLOSE, type WebSocketConnection } from '../../http/websocket.ts'
 import { frame, TEXT } from '../../protocol/websocket/frame.ts'
 import { createArrivals } from './arrivals.ts'
@@ -22,7 +22,7 @@ export interface Session extends Leaving {
   gone(): void
 }
 
-export type SessionConnection = Pick<WebSocketConnection, 'open' | 'pendingBytes' | 'writeAll' | 'close' | 'evict' | 'destroy'>
+export type SessionConnection = Pick<WebSocketConnection, 'open' | 'pendingBytes' | 'close' | 'evict' | 'destroy'> & { writeAll(chunks: readonly Buffer[]): void }
 
 /** Close codes beside those that all WebSockets here have (RFC 6455, section 7.4.1). */
 const [NOT_A_TEXT, OWN_FAULT] = [1003, 1011]

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { isServiceName, MAX_SERVICE_BYTES } from '../../core/calls.ts'
 import { WaystationError } from '../../core/errors.ts'
 import { splitTarget } from '../../http/path.ts'
-import type { Request } from '../../http/server.ts'
+import type { Asked } from '../../http/server.ts'
 
 /** What a path asks for. */
 export type Target =
@@ -29,7 +29,7 @@ const MAX_KEY_BYTES = 255
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
 
 /** Reads a path. Nothing for one of somebody else. Of a name, nothing is put right: `a//b` and `..` are names like any other. */
-export function targetOf({ path, message, base }: Request): Target | undefined {
+export function targetOf({ path, message, base }: Asked): Target | undefined {
   const text = path.text ?? splitTarget(message.url ?? '/').raw.slice(base.length)
   if (text === SOCKET) return { kind: 'socket' }
   for (const kind of ['call', 'cast'] as const) {

@@ -9,13 +9,16 @@ import { clientOf, type BodyAccount } from '../../http/body-account.ts'
 import { createBodyReader } from '../../http/body.ts'
 import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
 import { replyEmpty, replyText, replyUnread } from '../../http/reply.ts'
-import { onBadBody, type Request } from '../../http/server.ts'
+import type { QuickAnswer } from '../../http/quick-lane.ts'
+import { onBadBody, type Asked, type Request, type Route } from '../../http/server.ts'
 import { checkHandshake } from '../../http/websocket.ts'
 import { channelTopic } from './channel-path.ts'
 import type { PinghubStats } from './metrics-port.ts'
 import { keyed } from './bearer.ts'
 import { renderPage } from './page.ts'
+import { verbOf } from './role.ts'
 
+const CONTENT_TYPE = 'text/plain; charset=utf-8'
 const BODY_ERRORS = {
   unreadable: 'Error: bad request. Unable to read POST body.\n',
   notText: 'Error: bad request. POST body must be valid Unicode (UTF-8).\n',
@@ -27,14 +30,14 @@ interface Parts {
   readonly origins: Origins
   readonly stats: PinghubStats
   readonly meter: Meter
-  readonly identify: (request: Request) => Identity
+  identify(request: Asked): Identity
   readonly keys: Keys
   readonly hub: () => HubPort | undefined
   readonly hasChannel: (topic: Topic) => boolean
 }
 
 /** What a channel path answers without a WebSocket: pinghub, sections 2 to 5. */
-export function createAnswers(parts: Parts): { answer(request: Request, response: ServerResponse): void } {
+export function createAnswers(parts: Parts): Required<Pick<Route, 'answer' | 'quick'>> {
   const { limits, origins, stats, identify } = parts
   const bodies = createBodyReader(limits.maxMessageBytes, parts.bodies)
 
@@ -43,7 +46,7 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (path.canonical !== undefined) {
       return replyEmpty(response, 301, { Location: request.base + path.canonical + request.query })
     }
-    const handshake = checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
+    const handshake = message.headers.upgrade === undefined ? 0 : checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
     if (handshake === 0 && isPreflight(origins, message)) return preflight(message, response)
     if (handshake === 0 && message.method !== 'GET' && message.method !== 'POST') return replyEmpty(response, 405)
     const channel = channelTopic(path, limits.maxPathLength)
@@ -60,7 +63,7 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
       return replyText(response, status, `${phrase}\n`, { 'Sec-Websocket-Version': '13' })
     }
     if (hub === undefined) return refuse(response, new WaystationError('stopped'))
-    if (!hub.may('subscribe', topic, identify(request))) return refuse(response, new WaystationError('forbidden'))
+    if (!hub.may(verbOf(request), topic, identify(request))) return refuse(response, new WaystationError('forbidden'))
     refuse(response, new WaystationError('bad_cursor', 'in ?since='))
   }
 
@@ -79,10 +82,10 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     const hub = parts.hub()
     if (hub === undefined) return refuse(response, new WaystationError('stopped'), cors)
     const speaker = identify(request)
-    const proved = (): Promise<Identity> => keyed(parts.keys, topic, request.message.headers.authorization, speaker)
+    const { authorization } = request.message.headers
     let by = speaker
     try {
-      if (parts.keys.owns(topic)) by = await proved()
+      if (parts.keys.owns(topic)) by = await keyed(parts.keys, topic, authorization, speaker)
     } catch (error) {
       return refuse(response, error, cors)
     }
@@ -105,8 +108,8 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     if (body.length === 0) return replyText(response, 200, 'OK\n', cors)
     try {
       // The body may have taken long.
-      if (by.kind === 'keyed') by = parts.keys.owns(topic) ? await proved() : speaker
-      const published = hub.publish({ topic, body, contentType: 'text/plain; charset=utf-8', text: true }, by)
+      if (by.kind === 'keyed') by = parts.keys.owns(topic) ? await keyed(parts.keys, topic, authorization, speaker) : speaker
+      const published = hub.publish({ topic, body, contentType: CONTENT_TYPE, text: true }, by)
       const receipt = published instanceof Promise ? await published : published
       parts.meter.published('pinghub', body.length)
       replyText(response, 200, 'OK\n', { ...cors, ...receiptHeaders(receipt) })
@@ -115,7 +118,32 @@ export function createAnswers(parts: Parts): { answer(request: Request, response
     }
   }
 
-  return { answer }
+  /** What `post` does when nothing has to be waited for, proved or refused. */
+  function quick(asked: Asked, body: Buffer): QuickAnswer | undefined {
+    const hub = parts.hub()
+    const channel = channelTopic(asked.path, limits.maxPathLength)
+    if (hub?.prompt !== true || 'error' in channel || body.length > limits.maxMessageBytes) return undefined
+    const { topic } = channel
+    const by = identify(asked)
+    if (parts.keys.owns(topic) || !hub.may('publish', topic, by) || !isUtf8(body)) return undefined
+    // It is here whole, but where others' bodies leave no room it is refused like them.
+    const client = clientOf(asked.peer.address)
+    if (!parts.bodies.take(client, body.length)) return undefined
+    parts.bodies.give(client, body.length)
+    const cors = corsHeaders(origins, asked.message.headers.origin)
+    stats.count('postmsgs', 1)
+    if (!parts.hasChannel(topic)) stats.count('drops', 1)
+    try {
+      const receipt = hub.publish({ topic, body, contentType: CONTENT_TYPE, text: true }, by) as Receipt
+      parts.meter.published('pinghub', body.length)
+      return { status: 200, text: 'OK\n', headers: { ...cors, ...receiptHeaders(receipt) } }
+    } catch (error) {
+      const { status, text } = refusalOf(error)
+      return { status, text, headers: cors }
+    }
+  }
+
+  return { answer, quick }
 }
 
 /** What a publisher is told beside pinghub's `OK`. */
@@ -125,8 +153,13 @@ function receiptHeaders({ message, subscribers }: Receipt): Record<string, strin
 
 /** The one place where an error of the hub becomes an answer of this transport. */
 function refuse(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
-  if (!(error instanceof WaystationError)) return replyText(response, 500, 'Error: the message could not be handled.\n', headers)
-  replyText(response, error.status, textOf(error), headers)
+  const { status, text } = refusalOf(error)
+  replyText(response, status, text, headers)
+}
+
+function refusalOf(error: unknown): { status: number; text: string } {
+  if (!(error instanceof WaystationError)) return { status: 500, text: 'Error: the message could not be handled.\n' }
+  return { status: error.status, text: textOf(error) }
 }
 
 function textOf(error: WaystationError): string {

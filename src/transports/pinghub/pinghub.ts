@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import type { Cursor } from '../../core/cursor.ts'
 import { parseCursor } from '../../core/cursor.ts'
 import { placeEnvelope } from '../../core/envelope.ts'
@@ -14,12 +13,14 @@ import { sayGoodbye } from '../../http/goodbye.ts'
 import type { Origins } from '../../http/origin.ts'
 import type { Request, Route } from '../../http/server.ts'
 import { rawReply } from '../../http/reply.ts'
-import { checkHandshake, CLOSE, createWebSocketAcceptor, type WebSocketConnection } from '../../http/websocket.ts'
+import { checkHandshake, createWebSocketAcceptor, type WebSocketConnection } from '../../http/websocket.ts'
 import { frame, TEXT } from '../../protocol/websocket/frame.ts'
 import { createAnswers } from './answers.ts'
 import { channelTopic } from './channel-path.ts'
+import { ChannelSocket } from './channel-socket.ts'
 import { bare, json } from './encoders.ts'
 import type { PinghubStats } from './metrics-port.ts'
+import { onlyPublishes, verbOf } from './role.ts'
 
 export interface PinghubOptions {
   readonly kit: TransportKit
@@ -39,8 +40,6 @@ export interface Pinghub extends Transport {
   gauges(): { channels: number; websockets: number }
 }
 
-const CONTENT_TYPE = 'text/plain; charset=utf-8'
-
 /** The pinghub protocol: the path is the channel, WebSocket both ways, POST to publish, a page for people. */
 export function createPinghub(options: PinghubOptions): Pinghub {
   const { kit, origins, admit, stats, identify } = options
@@ -52,6 +51,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
   /** Newcomers are let in. Those who are here may go on publishing until they have had their goodbye. */
   let open = false
 
+  const parts = { stats, meter, keys: options.keys, open: connections, hub: () => hub }
   const answers = createAnswers({ limits, bodies: options.bodies, origins, stats, meter, identify, keys: options.keys, hub: () => (open ? hub : undefined), hasChannel: (topic) => fanOuts.has(exactly(topic)) })
 
   function originAllowed(origin: string): boolean {
@@ -63,7 +63,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     const channel = channelTopic(request.path, limits.maxPathLength)
     if ('error' in channel) return false
     if (checkHandshake(request.message, originAllowed) !== undefined) return false
-    return since(request) !== 'bad' && hub.may('subscribe', channel.topic, identify(request))
+    return since(request) !== 'bad' && hub.may(verbOf(request), channel.topic, identify(request))
   }
 
   function upgrade(request: Request, socket: Parameters<NonNullable<Route['upgrade']>>[1], head: Buffer): void {
@@ -76,20 +76,15 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     const { topic } = channel
     const identity = identify(request)
     const from = since(request)
-    const encoder = new URLSearchParams(request.query).get('format') === 'json' ? json : bare
-    let leave = (): void => {}
-    const connection = acceptor.accept(request.message, socket, head, {
-      message: (data, binary) => receive(connection as WebSocketConnection, topic, identity, data, binary),
-      closed() {
-        connections.delete(connection as WebSocketConnection)
-        leave()
-        place()
-      },
-    })
+    const channelSocket = new ChannelSocket(parts, topic, identity, place)
+    const connection = acceptor.accept(request.message, socket, head, channelSocket)
     if (connection === undefined) return place()
-    connections.add(connection)
+    channelSocket.opened(connection)
+    const query = new URLSearchParams(request.query)
+    if (onlyPublishes(query)) return
+    const encoder = query.get('format') === 'json' ? json : bare
     // Everything from the 101 to here is one step for the event loop, so no message can come in between.
-    leave = typeof from === 'object' ? catchUp(connection, topic, from, encoder) : fanOuts.join(hub, exactly(topic), encoder, connection)
+    channelSocket.joined(typeof from === 'object' ? catchUp(connection, topic, from, encoder) : fanOuts.join(hub, exactly(topic), encoder, connection))
     if (encoder === json && from === undefined) connection.write(frame(TEXT, placeEnvelope(hub.cursor)))
   }
 
@@ -115,22 +110,6 @@ export function createPinghub(options: PinghubOptions): Pinghub {
     return () => leave()
   }
 
-  function receive(connection: WebSocketConnection, topic: Topic, by: Identity, data: Buffer, binary: boolean): void {
-    // Text was checked by the receiver. An empty message is a keep-alive: it goes to nobody.
-    if (data.length === 0 || hub === undefined) return
-    if (binary && !isUtf8(data)) return connection.close(CLOSE.notText, 'a message must be valid UTF-8')
-    if (!hub.may('publish', topic, by)) return connection.close(CLOSE.forbidden, options.keys.owns(topic) ? 'the domain has an API key: POST with it' : 'a rule does not allow publishing here')
-    stats.count('websocketmsgs', 1)
-    const failed = (): void => connection.close(CLOSE.tryLater, 'the message could not be taken')
-    try {
-      const published = hub.publish({ topic, body: data, contentType: CONTENT_TYPE, text: true }, by)
-      meter.published('pinghub', data.length)
-      if (published instanceof Promise) published.catch(failed)
-    } catch {
-      failed()
-    }
-  }
-
   /** The cursor of `?since=`; `undefined` without one, 'bad' when it is none. */
   function since(request: Request): Cursor | 'bad' | undefined {
     const text = new URLSearchParams(request.query).get('since')
@@ -139,7 +118,7 @@ export function createPinghub(options: PinghubOptions): Pinghub {
 
   return {
     name: 'pinghub',
-    route: { takes: () => true, answer: answers.answer, upgrades, upgrade },
+    route: { takes: () => true, answer: answers.answer, quick: answers.quick, upgrades, upgrade },
     gauges: () => ({ channels: fanOuts.size, websockets: connections.size }),
     async start(port) {
       hub = port

@@ -10,7 +10,7 @@ import type { TransportKit } from '../../core/transport-kit.ts'
 import { sayGoodbye } from '../../http/goodbye.ts'
 import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/origin.ts'
 import { replyEmpty, replyText } from '../../http/reply.ts'
-import type { Request, Route } from '../../http/server.ts'
+import type { Asked, Request, Route } from '../../http/server.ts'
 import { json, named, opening, plain } from './encode.ts'
 import { EventStream } from './event-stream.ts'
 import { createPatternBudget } from './pattern-budget.ts'
@@ -43,7 +43,7 @@ export function createSse(options: SseOptions): Transport & { readonly route: Ro
   const budget = createPatternBudget({ total: limits.maxPatterns, perAddress: limits.maxPatternsPerAddress })
   let hub: HubPort | undefined
 
-  function takes(request: Request): boolean {
+  function takes(request: Asked): boolean {
     if (request.path.text === path) return true
     // The rest of this space is for those who run the hub; nothing there is a channel.
     if (request.path.text?.startsWith('/_/') === true) return false

@@ -1,4 +1,5 @@
 import type { Encoder } from '../../core/fan-out.ts'
+import { readyFrames } from '../../core/ready.ts'
 import { BINARY, headerSize, TEXT, writeHeader } from '../../protocol/websocket/frame.ts'
 
 /** wspubsub, section 3.1: the body alone, one unfragmented frame, text or binary as it was published. */
@@ -9,6 +10,7 @@ export const plain: Encoder = {
     into.set(body, behind)
     return behind + body.length
   },
+  ready: readyFrames,
   // The protocol has no word for it.
   gap: () => undefined,
 }

@@ -3,12 +3,12 @@ import type { HubPort, Identity } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
 import { clientOf, type BodyAccount } from '../../http/body-account.ts'
-import type { Unfinished } from '../../http/unfinished.ts'
-import { CLOSE, type WebSocketConnection } from '../../http/websocket.ts'
+import { CLOSE, type Unfinished, type WebSocketConnection } from '../../http/websocket.ts'
 
 /** One publisher that has been let in (wspubsub, section 3.1). */
 export interface Publisher {
-  receive(data: Buffer, binary: boolean): void
+  /** @param framed as of a draft */
+  receive(data: Buffer, binary: boolean, framed?: boolean): void
   /** Bytes came in; the messages that they complete were received before, and this is left. */
   arrived(unfinished: Unfinished): void
   /** Ends it: somebody else may publish from now on. */
@@ -79,11 +79,11 @@ export function createPublisher({ kit, hub, bodies, connection, topic, identity,
   }
 
   return {
-    receive(body, binary) {
+    receive(body, binary, framed = false) {
       if (!here) return
       try {
         // What was sent as bytes stays bytes, also when they are UTF-8 by chance.
-        const published = hub.publish({ topic, body, contentType: binary ? 'application/octet-stream' : 'text/plain; charset=utf-8', text: !binary }, identity)
+        const published = hub.publish({ topic, body, contentType: binary ? 'application/octet-stream' : 'text/plain; charset=utf-8', text: !binary, framed }, identity)
         meter.published('wspubsub', body.length)
         if (published instanceof Promise) published.catch(failed)
       } catch (error) {

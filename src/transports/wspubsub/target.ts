@@ -39,7 +39,8 @@ function roleOf(raw: string): Target['role'] | undefined {
 }
 
 function wordOf(segment: string): string | undefined {
-  return segment.length > LONGEST_WORD ? undefined : decode(segment)?.toString('latin1')
+  if (segment.length > LONGEST_WORD) return undefined
+  return /[%+]/.test(segment) ? decode(segment)?.toString('latin1') : segment
 }
 
 /** The bytes that a segment stands for; `undefined` when a percent sign is not followed by two hex digits. */

@@ -12,9 +12,8 @@ import { sayGoodbye } from '../../http/goodbye.ts'
 import type { Origins } from '../../http/origin.ts'
 import { splitTarget } from '../../http/path.ts'
 import { rawReply } from '../../http/reply.ts'
-import type { Request, Route } from '../../http/server.ts'
+import type { Asked, Request, Route } from '../../http/server.ts'
 import { CLOSE, createWebSocketAcceptor, type WebSocketConnection } from '../../http/websocket.ts'
-import { createHollow } from '../../protocol/websocket/hollow.ts'
 import { plain } from './encoder.ts'
 import { createPublisher, type Publisher } from './publisher.ts'
 import { handshakeRefusal, refuse, refuseRaw, type Refusal } from './refusals.ts'
@@ -56,7 +55,7 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
   const { limits, clock } = kit
   const keyedKit = { ...kit, limits: { ...limits, maxPendingBytes: limits.maxKeyedPendingBytes } }
   const fromPublishers = createWebSocketAcceptor({ ...keyedKit.limits, maxFrameBytes: limits.maxKeyedMessageBytes }, kit.wheel)
-  const fromSubscribers = createWebSocketAcceptor({ ...keyedKit.limits, maxFrameBytes: CONTROL_BYTES }, kit.wheel)
+  const fromSubscribers = createWebSocketAcceptor({ ...keyedKit.limits, maxFrameBytes: CONTROL_BYTES }, kit.wheel, 'unwanted')
   const fanOuts = createFanOuts(keyedKit, 'wspubsub')
   const connections = new Set<WebSocketConnection>()
   /** Those whose key is being checked, and what refuses them. */
@@ -75,7 +74,7 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
   let hub: HubPort | undefined
   let open = false
 
-  function target({ message, base }: Request): ReturnType<typeof parseTarget> {
+  function target({ message, base }: Asked): ReturnType<typeof parseTarget> {
     // As it was sent: empty segments and dots are names here.
     return parseTarget(splitTarget(message.url ?? '/').raw.slice(base.length))
   }
@@ -142,7 +141,7 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
     const { key, domain, topic } = wanted
     let letKeyGo = (): void => {}
     const connection = fromPublishers.accept(message, socket, head, {
-      message: (data, binary) => publisher.receive(data, binary),
+      message: (data, binary, framed) => publisher.receive(data, binary, framed),
       arrived: (unfinished) => publisher.arrived(unfinished),
       broken: () => publisher.gone(),
       closed() {
@@ -169,7 +168,6 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
   function subscribe(port: HubPort, message: IncomingMessage, socket: Duplex, head: Buffer, topic: Topic, place: () => void): void {
     const connection = fromSubscribers.accept(message, socket, head, {
       message() {},
-      sift: createHollow().take,
       closed() {
         connections.delete(connection as WebSocketConnection)
         leave()

@@ -1,7 +1,7 @@
-import type { Sink } from '../../../src/core/ports.ts'
+import type { Debtor } from '../../../src/core/arrears.ts'
 import { createRecordingSink, sinkContract, type RecordingSink } from '../../../src/testing/index.ts'
 
-const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Partial<Sink>> = {
+const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Partial<Debtor>> = {
   'it changes the chunk': (sink) => ({ write: (chunk) => (sink.write(Buffer.from(chunk)), void chunk.fill(0)) }),
   'it leaves some out': (sink) => {
     let writes = 0
@@ -17,6 +17,25 @@ const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Par
     write(chunk) {
       if (isOver()) throw new Error('write after end')
       sink.write(chunk)
+    },
+  }),
+  'it never has enough': (sink) => ({ write: (chunk) => (sink.write(chunk), true) }),
+  'it does not take what is more than enough': (sink) => {
+    let full = false
+    return { write: (chunk) => !full && (full = sink.pendingBytes > 0) ? false : sink.write(chunk) }
+  },
+  'it never says that it takes more': () => ({ get arrears() { return undefined }, set arrears(_) {} }),
+  'it says that it takes more before it does': (sink) => ({
+    write(chunk) {
+      setImmediate(() => sink.arrears?.drained())
+      return sink.write(chunk)
+    },
+  }),
+  'what waits elsewhere is not pending': (sink) => ({ get pendingBytes() { return sink.pendingBytes - (sink.arrears?.bytes ?? 0) } }),
+  'it forgets what waits elsewhere when it is evicted': (sink) => ({
+    evict() {
+      sink.arrears = undefined
+      sink.evict()
     },
   }),
   'it goes on after it was evicted': (sink) => ({ evict() {}, write: (chunk) => sink.write(chunk) }),
@@ -39,13 +58,13 @@ const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Par
   },
 }
 
-function register(name: string, change: (sink: RecordingSink, isOver: () => boolean) => Partial<Sink>): void {
+function register(name: string, change: (sink: RecordingSink, isOver: () => boolean) => Partial<Debtor>): void {
   sinkContract(name, () => {
-    const sink = createRecordingSink()
+    const sink = createRecordingSink(0, undefined, 1_000)
     const ended = Promise.withResolvers<void>()
     let over = false
     const changed = change(sink, () => over)
-    const under: Sink = Object.create(sink, Object.getOwnPropertyDescriptors(changed)) as Sink
+    const under = Object.create(sink, Object.getOwnPropertyDescriptors(changed)) as RecordingSink
     const evict = under.evict
     Object.defineProperty(under, 'evict', { value: () => {
       evict.call(sink)
@@ -65,7 +84,7 @@ function register(name: string, change: (sink: RecordingSink, isOver: () => bool
       },
       ended: ended.promise,
     }
-  }, { patience: 500 })
+  }, { patience: 500, saysEnough: true })
 }
 
 register('sound', () => ({}))

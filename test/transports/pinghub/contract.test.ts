@@ -92,7 +92,7 @@ sinkContract('a WebSocket', async (t) => {
     },
     ended: closed,
   }
-})
+}, { saysEnough: true })
 
 subscriberContract('a fan-out of WebSockets', async (t) => {
   const events = { delivered() {}, slow() {}, lost() {}, empty() {} }

@@ -95,7 +95,7 @@ sinkContract('an event stream', async (t) => {
     },
     ended: far.ended,
   }
-})
+}, { saysEnough: true })
 
 subscriberContract('a fan-out of event streams', async (t) => {
   const events = { delivered() {}, slow() {}, lost() {}, empty() {} }
