@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nginx, startNchan } from './nginx.ts'
-import { startServer, type Cores, type Running } from './processes.ts'
+import { NODE_FLAGS, startServer, type Cores, type Running } from './processes.ts'
 import { freePort, says, SETTINGS, startProgram } from './programs.ts'
 import type { Tools } from './tools.ts'
 
@@ -42,7 +42,7 @@ export interface Contender {
 const NO_PATHS: Paths = { subscriber: '/', publisher: '/' }
 const CHANNELS: Paths = { subscriber: '/%s', publisher: '/%s?role=publisher' }
 const POST = { path: '/bench', status: 200 }
-const node = (file: string) => ({ cores }: Site): Promise<Running> => startServer(file, cores, [])
+const node = (file: string) => ({ cores }: Site): Promise<Running> => startServer(file, cores, NODE_FLAGS)
 
 /** By the name that `--servers` takes, in the order of the tables. */
 export const CONTENDERS = {
@@ -95,7 +95,7 @@ export const POSTED: readonly ContenderName[] = ['waystation', 'node-http', 'bar
 /** Waystation with its defaults, in a folder of its own. */
 export async function startHub({ cores, profile }: Pick<Site, 'cores' | 'profile'>): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), 'waystation-bench-'))
-  const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
+  const flags = [...NODE_FLAGS, ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])]
   const hub = await startServer('stated-hub.ts', cores, flags, '/proc', [JSON.stringify({ dataDir: folder })])
   return {
     port: hub.port,

@@ -10,6 +10,7 @@ import { parseLinkOptions } from './link-options.ts'
 import { benchLinks } from './links.ts'
 import { measure, type Measurement } from './measure.ts'
 import { parseOptions, type BenchOptions } from './options.ts'
+import { NODE_FLAGS } from './processes.ts'
 import { parsePeerOptions } from './peer-options.ts'
 import { benchPeers } from './peers.ts'
 import { ROWS } from './rows.ts'
@@ -78,14 +79,14 @@ async function bench(wanted: BenchOptions): Promise<void> {
     return cores
   })
 
-  const flags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`]
+  const profiled = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`]
   const all = new Map(options.rows.map((name) => [name, { ours: [] as Measurement[], peer: [] as Measurement[] }]))
   for (let round = 1; round <= options.rounds; round++) {
     for (const [name, figures] of all) {
       // In turns, and the other one first each time, so that what drifts falls on both.
       for (const who of round % 2 === 1 ? ['ours', 'peer'] as const : ['peer', 'ours'] as const) {
         process.stderr.write(`round ${round} of ${options.rounds}: ${name}, ${who === 'ours' ? 'Waystation' : 'ws loop'}\n`)
-        figures[who].push(await measure(SERVERS[who], ROWS[name].task(options), pinned, who === 'ours' ? flags : []))
+        figures[who].push(await measure(SERVERS[who], ROWS[name].task(options), pinned, [...NODE_FLAGS, ...(who === 'ours' ? profiled : [])]))
       }
     }
   }

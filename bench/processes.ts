@@ -19,6 +19,9 @@ export function pinnedTo(cores: Cores, command: readonly string[]): string[] {
   return cores === undefined ? [...command] : ['taskset', '-c', String(cores), ...command]
 }
 
+/** As `npm start` starts the hub; whatever else runs on Node gets the same. */
+export const NODE_FLAGS = ['--max-semi-space-size=4'] as const
+
 /** Starts a file of the bench as a process of its own, on one core if one is given. It ends when it is let go of. */
 function start(file: string, core: Cores, nodeFlags: readonly string[] = [], args: readonly string[] = []): ChildProcess {
   const pinned = pinnedTo(core, [process.execPath, ...nodeFlags, fileURLToPath(new URL(file, import.meta.url)), ...args])

@@ -87,7 +87,6 @@ export class Ledger<D extends Debtor> {
   remove(debtor: D): boolean {
     if (!this.#behind.delete(debtor)) return false
     debtor.arrears = undefined
-    if (this.#behind.size === 0) this.#tail = new Place(0)
     return true
   }
 

@@ -221,7 +221,7 @@ export function createPort(parts: {
     // A trusted proxy speaks for many; those it speaks for are counted by the transports.
     const admitted = admission.admit(trusted.has(address) ? 'unix' : address)
     if (typeof admitted === 'function') {
-      socket.once('close', admitted)
+      socket.on('close', admitted)
       admission.seen?.(socket)
       return
     }

@@ -225,10 +225,10 @@ export class WebSocketConnection implements FrameHandler {
     if (this.#state > STATE.closing) return
     this.#pings = 0
     const left = readFrames(chunk, this.#unfinished, this.#state === STATE.open ? reading : discarding, this)
-    if (this.#state > STATE.closing) return
     if (left !== undefined && left !== this.#unfinished) left.number = ++this.#unfinishedCount
-    this.#unfinished = left
-    this.#events.arrived?.(left ?? NO_MESSAGE)
+    this.#unfinished = this.#state > STATE.closing ? undefined : left
+    // Also behind a goodbye: who counts, and who waits for the place of one that has left, is not to wait for the end.
+    this.#events.arrived?.(this.#unfinished ?? NO_MESSAGE)
   }
 
   /** @internal */
@@ -299,6 +299,7 @@ export class WebSocketConnection implements FrameHandler {
 
   /** Ends without a word. */
   destroy(): void {
+    this.#state = STATE.closed
     this.#socket.destroy()
   }
 

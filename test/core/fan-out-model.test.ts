@@ -10,7 +10,7 @@ import { createSeededRandom, type SeededRandom } from '../../src/testing/index.t
  * A fan-out against a model that knows of nobody who is behind: it gives each member everything in order, and lets go of
  * those who have more than the bound to get from earlier turns.
  */
-const WORLDS = 600
+const WORLDS = 300
 const TOPIC = topicFromText('t')
 const NAMES = ['cn:a', 'cn:b'] as const
 const GAP = 'gap\n'

@@ -103,7 +103,7 @@ test('the Dockerfile copies what there is, runs commands that there are, and end
   const value = (name: string): string => final.find((step) => step.name === name)?.rest as string
   assert.equal(`:${value('EXPOSE')}`, OPTIONS.addr.default)
   assert.equal(value('VOLUME'), /WAYSTATION_DATA_DIR=(\S+)/.exec(value('ENV'))?.[1])
-  assert.deepEqual([JSON.parse(value('ENTRYPOINT')), JSON.parse(value('CMD'))], [['node', '/opt/waystation/dist/cli/main.js'], ['serve']])
+  assert.deepEqual([JSON.parse(value('ENTRYPOINT')), JSON.parse(value('CMD'))], [['node', '--max-semi-space-size=4', '/opt/waystation/dist/cli/main.js'], ['serve']])
   assert.ok(existsSync(join(root, 'src/cli/main.ts')))
   assert.ok(final[0]?.rest.startsWith('node:26'))
 })

@@ -85,8 +85,6 @@ export class ChannelSocket implements WebSocketEvents {
   }
 
   closed(): void {
-    // Messages that came in one read with a goodbye.
-    this.arrived()
     if (this.#connection !== undefined) this.#parts.open.delete(this.#connection)
     this.#leave?.()
     this.#place()

@@ -19,6 +19,7 @@ const faults: Record<string, (sink: RecordingSink, isOver: () => boolean) => Par
       sink.write(chunk)
     },
   }),
+  'it has enough while nothing is pending': (sink) => ({ write: (chunk) => (sink.write(chunk), false) }),
   'it never has enough': (sink) => ({ write: (chunk) => (sink.write(chunk), true) }),
   'it does not take what is more than enough': (sink) => {
     let full = false
