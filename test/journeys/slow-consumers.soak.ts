@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -82,7 +83,7 @@ test(`${wanted} stalled ${values.kind} subscribers, ${healthy} healthy ones, ${r
     `latency of the healthy, publish to arrival: p50 ${readers.latency(0.5)} ms, p99 ${readers.latency(0.99)} ms, p99.9 ${readers.latency(0.999)} ms, most ${readers.latency(1)} ms (the publisher itself was late by up to ${readers.publisherLate.toFixed(0)} ms)`,
     `lost: ${readers.missing}; out of order: ${readers.disorder}`,
     `let go: ${gone.count} of ${stalled}, in ${gone.lines} log lines${gone.lines === 0 ? '' : `, from ${((gone.first - begin) / 1000).toFixed(2)} s to ${((gone.last - begin) / 1000).toFixed(2)} s`}`,
-    `CPU of the hub: ${(cpuSeconds(pid) - cpuBefore).toFixed(1)} s`,
+    `CPU of the hub: ${(cpuSeconds(pid) - cpuBefore).toFixed(1)} s; load of the machine (${availableParallelism()} cores): ${(loadavg()[0] as number).toFixed(1)}; about 2 is this soak's own`,
   ].join('\n'))
   assert.equal(readers.missing, 0, 'the healthy lose nothing')
   assert.equal(readers.disorder, 0, 'the healthy keep their order')
