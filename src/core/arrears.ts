@@ -3,17 +3,39 @@ import type { Sink } from './ports.ts'
 
 const NOTHING = Buffer.alloc(0)
 
+/** A write this short is put together with what is owed next: alone it would weigh a hundred times its bytes. */
+const SHORT = 1_024
+/** Bytes that are put together. */
+const MOST_TOGETHER = 16_384
+
 /** A place between two writes to all, and the later one, once it has come. A write that nobody is behind any more nobody holds. */
 class Place {
   /** Bytes up to here, counted from the first that was ever owed. */
-  readonly end: number
+  end: number
   buffer: Buffer = NOTHING
   /** Messages in it. */
   messages = 0
   next: Place | undefined = undefined
+  /** What `buffer` is the beginning of, once short writes are put together in it. */
+  #room: Buffer = NOTHING
 
   constructor(end: number) {
     this.end = end
+  }
+
+  /** Puts one more behind the write. False where they are better apart. */
+  append(buffer: Buffer, messages: number): boolean {
+    const before = this.buffer.length
+    const length = before + buffer.length
+    if (buffer.length > SHORT || before === 0 || length > MOST_TOGETHER) return false
+    if (this.#room.length < length) {
+      this.#room = Buffer.allocUnsafeSlow(Math.min(MOST_TOGETHER, 2 * length))
+      this.#room.set(this.buffer)
+    }
+    this.#room.set(buffer, before)
+    this.buffer = this.#room.subarray(0, length)
+    this.messages += messages
+    return true
   }
 }
 
@@ -53,6 +75,8 @@ export class Ledger<D extends Debtor> {
   readonly #creditor: Creditor<D>
   readonly #behind = new Map<D, Account<D>>()
   #tail = new Place(0)
+  /** The place before the tail, as long as nobody has come to the tail. */
+  #last: Place | undefined = undefined
   /** Nobody can be over the bound before so many bytes were owed. */
   #look = 0
 
@@ -68,9 +92,14 @@ export class Ledger<D extends Debtor> {
   owe(buffer: Buffer, messages: number): void {
     if (this.#behind.size === 0) return
     const tail = this.#tail
+    if (this.#last?.append(buffer, messages) === true) {
+      tail.end += buffer.length
+      return
+    }
     tail.buffer = own(buffer)
     tail.messages = messages
     this.#tail = tail.next = new Place(tail.end + buffer.length)
+    this.#last = tail
   }
 
   /** It has got everything up to now, and has enough. */
@@ -79,6 +108,7 @@ export class Ledger<D extends Debtor> {
     const origin = this.#tail.end - debtor.pendingBytes
     if (this.#behind.size === 0 || origin < this.#look) this.#look = origin
     const account = new Account(this, debtor, this.#tail)
+    this.reached(this.#tail)
     this.#behind.set(debtor, account)
     debtor.arrears = account
   }
@@ -87,6 +117,7 @@ export class Ledger<D extends Debtor> {
   remove(debtor: D): boolean {
     if (!this.#behind.delete(debtor)) return false
     debtor.arrears = undefined
+    if (this.#behind.size === 0) this.#last = undefined
     return true
   }
 
@@ -110,6 +141,11 @@ export class Ledger<D extends Debtor> {
   /** @internal */
   bytesSince(place: Place): number {
     return this.#tail.end - place.end
+  }
+
+  /** @internal somebody stands here */
+  reached(place: Place): void {
+    if (place === this.#tail) this.#last = undefined
   }
 
   /** @internal */
@@ -163,6 +199,7 @@ class Account<D extends Debtor> implements Arrears {
       at = next
     }
     this.#at = at
+    this.#ledger.reached(at)
     return messages
   }
 }

@@ -255,7 +255,7 @@ export function gapReason(live: Cursor): string {
 }
 
 /** All messages in one buffer. */
-function joined(encoder: Encoder, messages: readonly Message[]): Buffer {
+export function joined(encoder: Encoder, messages: readonly Message[]): Buffer {
   const ready = encoder.ready?.(messages)
   if (ready !== undefined) return ready
   let size = 0
@@ -264,44 +264,4 @@ function joined(encoder: Encoder, messages: readonly Message[]): Buffer {
   let at = 0
   for (let i = 0; i < messages.length; i++) at = encoder.write(messages[i] as Message, buffer, at)
   return buffer
-}
-
-const BATCH_BYTES = 65_536
-
-/**
- * Writes history to one member, some messages at a time: the writing half of a latecomer. After each batch the event
- * loop gets its turn, so that a long replay does not keep everybody else waiting. What has come through the member is left
- * out, as in a fan-out.
- */
-export function createReplay(parts: { member: Pick<Member, 'write' | 'room' | 'names'>; encoder: Encoder; clock: Clock }): {
-  deliver(message: Message): void
-  room(): Promise<void> | undefined
-  flush(): void
-} {
-  const { member, encoder, clock } = parts
-  let batch: Message[] = []
-  let size = 0
-
-  function flush(): void {
-    if (batch.length === 0) return
-    member.write(joined(encoder, batch))
-    batch = []
-    size = 0
-  }
-
-  return {
-    deliver(message) {
-      if (cameThrough(message.via, member.names)) return
-      batch.push(message)
-      size += encoder.size(message)
-    },
-    room() {
-      if (size < BATCH_BYTES) return undefined
-      flush()
-      const turn = new Promise<void>((resolve) => clock.endOfTurn(resolve))
-      // Both are waited for from now on: a member that ends before the turn does must not leave a rejection to nobody.
-      return Promise.all([turn, member.room()]).then(() => {})
-    },
-    flush,
-  }
 }

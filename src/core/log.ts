@@ -32,7 +32,7 @@ const SWEEP_AT_ONCE = 256
  * topic that has been quiet longest loses its oldest first. Its epoch is drawn at the start: a restart is another log, and
  * a cursor of before answers 'lost'.
  */
-export function createMemoryLog(parts: { rules: Rules; clock: Clock; random: Random; maxBytes: number }): Log & { readonly bytes: number } {
+export function createMemoryLog(parts: { rules: Rules; clock: Pick<Clock, 'now'>; random: Random; maxBytes: number }): Log & { readonly bytes: number } {
   const { rules, clock, maxBytes } = parts
   const epoch = drawEpoch(parts.random)
   const rings = new Map<Topic, Ring>()

@@ -57,7 +57,8 @@ export interface Subscriber {
  * it returns a promise, promises MUST settle in the order of the calls. `read` gives everything kept that the interest
  * wants, after the cursor, in the order of offsets; or 'lost' when the epoch is another, the offset was never given, or
  * anything the interest may have wanted after the cursor is no longer there. Never a part: an iteration that cannot go on
- * MUST throw, and the rest counts as lost.
+ * MUST throw, and the rest counts as lost. A log that keeps a copy of a body instead of the body MUST NOT say of the message
+ * that it is `framed`: what stands before the copy is something else.
  *
  * `lose` numbers a loss as `append` does a message, in the same order, and keeps it, whatever the rules say: a read gives it
  * in its place to an interest that it touches (see `overlapOf`). It MUST NOT fail: what cannot be written stays in

@@ -11,10 +11,25 @@ export interface Turn {
   add(one: Flushable): void
   /** Flush everyone now: for shutdown. */
   flush(): void
+  /** Milliseconds since 1970, asked for once in a turn: what comes in one turn has one time. */
+  now(): number
 }
 
 export function createTurn(clock: Clock): Turn {
   let waiting: Flushable[] = []
+  let begun = false
+  let time = 0
+
+  function begin(): void {
+    begun = true
+    time = clock.now()
+    clock.endOfTurn(end)
+  }
+
+  function end(): void {
+    begun = false
+    flush()
+  }
 
   function flush(): void {
     const now = waiting
@@ -24,8 +39,13 @@ export function createTurn(clock: Clock): Turn {
 
   return {
     add(one) {
-      if (waiting.push(one) === 1) clock.endOfTurn(flush)
+      if (!begun) begin()
+      waiting.push(one)
     },
     flush,
+    now() {
+      if (!begun) begin()
+      return time
+    },
   }
 }

@@ -37,6 +37,13 @@ interface Known<A> {
 /** Bytes of a head that is remembered: one for each connection. */
 const MOST_REMEMBERED = 512
 
+/** A copy in memory of its own: one in Node's pool would keep 64 KiB for as long as its connection lives. */
+function apart(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
+}
+
 /** @param bounds of head bytes, and of milliseconds that an idle connection stays */
 export function createQuickLane<A>(dispatch: QuickDispatch<A>, bounds: { readonly maxHeaderBytes: number; readonly keepAliveTimeout: number }): (socket: Socket) => QuickLane {
   const stays = `Connection: keep-alive\r\n${bounds.keepAliveTimeout > 0 ? `Keep-Alive: timeout=${Math.floor(bounds.keepAliveTimeout / 1000)}\r\n` : ''}\r\n`
@@ -75,7 +82,7 @@ export function createQuickLane<A>(dispatch: QuickDispatch<A>, bounds: { readonl
       const { target, headers, bodyAt, end } = request
       const head = chunk.subarray(at, bodyAt)
       const found = { head, asked: dispatch.asked({ method: 'POST', url: target, headers, socket }), length: end - bodyAt }
-      if (head.length <= MOST_REMEMBERED) known = { ...found, head: Buffer.from(head) }
+      if (head.length <= MOST_REMEMBERED) known = { ...found, head: apart(head) }
       return found
     }
 

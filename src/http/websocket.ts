@@ -48,10 +48,10 @@ export interface Unfinished {
 
 export interface WebSocketEvents {
   /**
-   * A whole message; text is valid UTF-8. Nothing comes any more once this end has said goodbye.
-   * @param framed whether the header of its frame, as a server sends it, stands right before it in memory
+   * A whole message; text is valid UTF-8. The header of its frame, as a server sends it, stands right before it in memory.
+   * Nothing comes any more once this end has said goodbye.
    */
-  message(data: Buffer, binary: boolean, framed: boolean): void
+  message(data: Buffer, binary: boolean): void
   /** Something came in, and the messages that it completes were told before; this is left. */
   arrived?(unfinished: Unfinished): void
   /** What came in breaks the WebSocket protocol, or is too long; `closed` follows. */
@@ -232,8 +232,8 @@ export class WebSocketConnection implements FrameHandler {
   }
 
   /** @internal */
-  message(payload: Buffer, binary: boolean, framed: boolean): void {
-    if (this.#state === STATE.open) this.#events.message(payload, binary, framed)
+  message(payload: Buffer, binary: boolean): void {
+    if (this.#state === STATE.open) this.#events.message(payload, binary)
   }
 
   /** @internal */

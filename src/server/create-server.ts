@@ -96,7 +96,8 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
   const registry = options.lonelyps || options.wspubsub ? openRegistry(options, clock) : undefined
   const keys = registry === undefined ? NO_KEYS : createKeys({ table: registry, clock, limits, failed: (error) => logger.error({ err: error }, 'the table of API keys cannot be used') })
   const rules = createRules(options.rules, keys.owns)
-  const log = createMemoryLog({ rules, clock, random: realRandom, maxBytes: limits.maxLogBytes })
+  const turn = createTurn(clock)
+  const log = createMemoryLog({ rules, clock: turn, random: realRandom, maxBytes: limits.maxLogBytes })
   const router = createRouter()
   const hub = createHub({ log, router, rules, maxHeldBytes: limits.maxHeldBytes })
   const gauges: Gauges = {
@@ -121,7 +122,7 @@ export function compose(options: Options, parts: { logger?: Logger; processMetri
       slowLog.slow(transport, topic)
     },
   }
-  const kit: TransportKit = { limits, clock, turn: createTurn(clock), wheel: createWheel(clock), meter }
+  const kit: TransportKit = { limits, clock, turn, wheel: createWheel(clock), meter }
 
   function refused(reason: string): void {
     metrics.refused(reason)

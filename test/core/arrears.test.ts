@@ -122,9 +122,31 @@ test('many small writes go out together, where the connection can', () => {
   const { ledger, debtor } = openBooks()
   const together: number[] = []
   const one = Object.assign(debtor('one'), { writeAll: (chunks: readonly Buffer[]) => (together.push(chunks.length), true) })
-  for (let i = 0; i < 100; i++) ledger.owe(Buffer.alloc(1_000), 1)
+  for (let i = 0; i < 100; i++) ledger.owe(Buffer.alloc(2_000), 1)
   one.take()
-  assert.deepEqual(together, [65, 35])
+  assert.deepEqual(together, [32, 32, 32, 4])
+})
+
+test('short writes are put together, however many there are, and each is counted', () => {
+  const { ledger, log, debtor } = openBooks()
+  const one = debtor('one')
+  for (let i = 0; i < 30_000; i++) ledger.owe(Buffer.from(String(i % 10)), 1)
+  one.take()
+  assert.equal(one.bytes().toString().slice('first;'.length), '0123456789'.repeat(3_000))
+  assert.ok(one.chunks.length < 10, `${one.chunks.length} writes`)
+  assert.equal(log.reduce((sum, line) => sum + (line.endsWith(' paid') ? Number.parseInt(line) : 0), 0), 30_000)
+})
+
+test('where somebody stands, nothing is put behind the write that he has had', () => {
+  const { ledger, debtor } = openBooks()
+  const early = debtor('early')
+  ledger.owe(Buffer.from('a'), 1)
+  const late = debtor('late')
+  ledger.owe(Buffer.from('b'), 1)
+  ledger.owe(Buffer.from('c'), 1)
+  early.take()
+  late.take()
+  assert.deepEqual([early, late].map((one) => one.bytes().toString()), ['first;abc', 'first;bc'])
 })
 
 test('before a goodbye everything goes out, enough or not, and nothing is owed from then on', () => {
@@ -278,7 +300,7 @@ test('the memory of a write is let go with the last who waits for it', async () 
 test('what is owed keeps no more memory than its own', () => {
   const { ledger, debtor } = openBooks()
   const one = debtor('one')
-  const [pooled, alone] = [Buffer.from('a slice of the pool'), Buffer.allocUnsafeSlow(64)]
+  const [pooled, alone] = [Buffer.from('a slice of the pool'), Buffer.allocUnsafeSlow(2_048)]
   ledger.owe(pooled, 1)
   ledger.owe(alone, 1)
   one.take()

@@ -40,7 +40,7 @@ class Client implements Member {
   }
   write(chunk: Buffer): boolean {
     const text = chunk.toString()
-    if (text !== GAP) this.messages += text.split('\n').length - 1
+    this.messages += text.split('\n').filter((line) => line !== '' && `${line}\n` !== GAP).length
     if (this.ending !== undefined) return true
     this.got += text
     this.#full ||= this.enough !== undefined && this.got.length - this.taken > this.enough
@@ -99,7 +99,7 @@ function createWorld(seed: number): World {
   let flush = (): void => {}
   const fanOut = createFanOut({
     encoder,
-    turn: { add: (one) => (flush = () => one.flush()), flush() {} },
+    turn: { add: (one) => (flush = () => one.flush()), flush() {}, now: () => 0 },
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {}, endOfTurn() {} },
     maxPendingBytes,
     events: {

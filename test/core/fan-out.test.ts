@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatCursor } from '../../src/core/cursor.ts'
-import { createFanOut, createReplay, type Encoder, type FanOut } from '../../src/core/fan-out.ts'
+import { createFanOut, type Encoder, type FanOut } from '../../src/core/fan-out.ts'
 import type { Message } from '../../src/core/message.ts'
+import { createReplay } from '../../src/core/replay.ts'
 import { topicFromText } from '../../src/core/topic.ts'
 import { createTurn } from '../../src/core/turn.ts'
 import { createManualClock, createRecordingSink, GAP, subscriberContract, type ManualClock } from '../../src/testing/index.ts'
@@ -226,7 +227,7 @@ test('the time that is reported is that of the oldest message, by the clock that
   const fanOut = createFanOut({
     encoder: lines,
     // A turn that does not end: the flush that a newcomer causes is the only one.
-    turn: { add() {}, flush() {} },
+    turn: { add() {}, flush() {}, now: () => 0 },
     clock,
     maxPendingBytes: 100,
     events: { delivered: (deliveries, seconds) => reports.push([deliveries, seconds]), slow() {}, lost() {}, empty() {} },

@@ -21,9 +21,9 @@ function published(pieces: readonly Buffer[], rules: readonly Rule[] = []): Mess
   let left: UnfinishedMessage | undefined
   for (const piece of pieces) {
     left = readFrames(piece, left, { maxFrameBytes: 1_000_000, maxPieces: 100 }, {
-      message(body, binary, framed) {
+      message(body, binary) {
         if (body.length === 0) return
-        const draft: Draft = { topic: TOPIC, body, contentType: '', text: !binary, framed }
+        const draft: Draft = { topic: TOPIC, body, contentType: '', text: !binary, framed: true }
         messages.push(log.append(draft) as Message)
       },
       ping() {},

@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { exactly } from '../../src/core/interest.ts'
 import { NO_KEYS } from '../../src/core/keys.ts'
 import { limitsWith } from '../../src/core/limits.ts'
+import type { Message } from '../../src/core/message.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
 import { addressSet } from '../../src/http/address.ts'
 import { createAdmission } from '../../src/http/admission.ts'
@@ -33,6 +34,8 @@ interface World {
   /** What was answered by the quick lane. */
   quick: number
   readonly published: string[]
+  /** What was published last. */
+  last: Message | undefined
   /** Answers `/v1/slow`. */
   letGo(): void
   /** What was counted since it was asked last. */
@@ -74,6 +77,7 @@ function createWorld(lanes: 'both' | 'slow'): World {
   const world: World = {
     quick: 0,
     published: [],
+    last: undefined,
     letGo() {},
     counted() {
       clock.advance(5_000)
@@ -90,7 +94,11 @@ function createWorld(lanes: 'both' | 'slow'): World {
   }
   hub.join({ topics: [], patterns: [compilePattern('*')] }, {
     count: 1,
-    deliver: ({ topic, body, offset }) => void world.published.push(`${offset} ${topic} ${body.toString('latin1')}`),
+    deliver(message) {
+      const { topic, body, offset } = message
+      world.last = message
+      world.published.push(`${offset} ${topic} ${body.toString('latin1')}`)
+    },
     gap: () => assert.fail('a gap'),
   })
   return world
@@ -237,6 +245,19 @@ test('whoever reads no answers is read no further', async () => {
   await settled()
   assert.ok(both.quick > before)
   assert.ok(client.writableLength >= 10_000 && server.writableLength < 100_000, `${client.writableLength} bytes not read, ${server.writableLength} not taken`)
+  server.destroy()
+  client.destroy()
+})
+
+test('a short body that came in a long read keeps no more memory than its own', async () => {
+  const { client, server } = both.open()
+  client.write(SIMPLE)
+  await settled()
+  const quick = both.quick
+  client.write(bytes(SIMPLE.repeat(50)))
+  await settled()
+  assert.equal(both.quick, quick + 50)
+  assert.deepEqual([both.last?.body.toString(), both.last?.body.buffer.byteLength], ['hello', 5])
   server.destroy()
   client.destroy()
 })

@@ -155,12 +155,12 @@ export const FAULTS = {
   },
   'a replay writes a batch twice': {
     breaks: 'nothing comes twice',
-    file: 'fan-out.ts',
+    file: 'replay.ts',
     edits: [['    batch = []\n', '']],
   },
   'a replay does not wait for room': {
     breaks: 'waiting bytes are bounded',
-    file: 'fan-out.ts',
+    file: 'replay.ts',
     edits: [['Promise.all([turn, member.room()])', 'Promise.all([turn])']],
   },
   'a fan-out drops the last message of a large turn': {
@@ -371,7 +371,7 @@ export const FAULTS = {
   },
   'a replay leaves a rejection alone': {
     breaks: 'no rejection is left alone',
-    file: 'fan-out.ts',
+    file: 'replay.ts',
     edits: [['return Promise.all([turn, member.room()]).then(() => {})', 'const room = member.room()\n      return turn.then(() => room)']],
   },
   'the hub takes what a rule forbids': {

@@ -3,7 +3,7 @@
  * one part replaced: see `planting.ts`.
  */
 export { createFanOuts } from '../../src/core/fan-outs.ts'
-export { createReplay } from '../../src/core/fan-out.ts'
+export { createReplay } from '../../src/core/replay.ts'
 export { createHub } from '../../src/core/hub.ts'
 export { createMemoryLog } from '../../src/core/log.ts'
 export { createRouter } from '../../src/core/router.ts'

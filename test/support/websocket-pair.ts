@@ -52,9 +52,9 @@ export function openInMemory(options: Partial<WebSocketBounds> & { head?: Buffer
   if (reads === 'at once') far.on('data', (chunk: Buffer) => chunks.push(chunk))
   else far.pause().on('data', (chunk: Buffer) => chunks.push(chunk)).pause()
   const events: WebSocketEvents = {
-    message(data, binary, framed) {
+    message(data, binary) {
       told.push(`${binary ? 'binary' : 'text'} ${data.length > 30 ? data.length : data.toString()}`)
-      if (messages === 'echoed' && framed) connection?.write(Buffer.concat([headerBefore(data), data]))
+      if (messages === 'echoed') connection?.write(Buffer.concat([headerBefore(data), data]))
     },
     arrived(left) {
       unfinished = left.bytes === 0 ? undefined : { number: left.number, bytes: left.bytes, announced: left.announced, kept: left.kept }

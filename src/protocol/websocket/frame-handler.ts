@@ -1,12 +1,12 @@
 /** Told while a chunk is read, in the order of the frames. */
 export interface FrameHandler {
   /**
-   * A whole message, unmasked; text is valid UTF-8. The bytes are the receiver's. Messages of one frame each that come whole
-   * in one chunk, one right behind the other, stand one right behind the other in memory, headers included.
-   * @param framed whether right before the payload in its memory stands the header of the same message as a server sends
-   * it: unmasked, FIN, text or binary as `binary` says, as `writeHeader` writes it
+   * A whole message, unmasked; text is valid UTF-8. The bytes are the receiver's. Right before the payload in its memory
+   * stands the header of the same message as a server sends it: unmasked, FIN, text or binary as `binary` says, as
+   * `writeHeader` writes it. Messages of one frame each that come whole in one chunk, one right behind the other, stand one
+   * right behind the other in memory, headers included.
    */
-  message(payload: Buffer, binary: boolean, framed: boolean): void
+  message(payload: Buffer, binary: boolean): void
   /** Valid during the call only. */
   ping(payload: Buffer): void
   /** The peer says goodbye; nothing that follows is read. 1005 where it states no code. */

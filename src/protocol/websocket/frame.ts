@@ -1,6 +1,9 @@
 /** Opcodes of RFC 6455, section 5.2. */
 export const TEXT = 0x1
 export const BINARY = 0x2
+export const CLOSE = 0x8
+export const PING = 0x9
+export const PONG = 0xa
 
 /** Bytes of the header of an unmasked frame with a payload of this many bytes (RFC 6455, section 5.2). */
 export function headerSize(payload: number): number {
@@ -49,10 +52,6 @@ export function frameHeader(opcode: number, payload: number): Buffer {
   writeHeader(header, 0, opcode, payload)
   return header
 }
-
-const CLOSE = 0x8
-const PING = 0x9
-const PONG = 0xa
 
 /** Codes that no frame states (RFC 6455, section 7.4.1). */
 export const CLOSE_STATUS = { none: 1005 } as const

@@ -1,9 +1,5 @@
-import { BINARY } from './frame.ts'
+import { BINARY, CLOSE, PONG } from './frame.ts'
 
-/** Opcodes of RFC 6455, section 5.2, beside those of whole messages in frame.ts. */
-export const CLOSE = 0x8
-export const PING = 0x9
-const PONG = 0xa
 const FIRST_CONTROL = 0x8
 const MOST_CONTROL_BYTES = 125
 

@@ -63,7 +63,7 @@ function readWhole(chunk: Buffer, from: number, maxFrameBytes: number, handler: 
     const high = words === undefined ? unmaskBytes(chunk, begin, chunk, to, length, key) : unmaskWords(words, begin, words, to, length, key)
     const payload = chunk.subarray(to, to + length)
     if (high !== 0 && first === WHOLE_TEXT && !isUtf8(payload)) return notText(handler)
-    handler.message(payload, first === WHOLE_BINARY, true)
+    handler.message(payload, first === WHOLE_BINARY)
     to += length
     at = behind
   }

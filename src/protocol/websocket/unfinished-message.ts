@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FrameHandler, ReaderBounds } from './frame-handler.ts'
-import { BINARY, headerSize, TEXT, writeHeader } from './frame.ts'
-import { CLOSE, FIN, headerFault, HEADER_START, isControl, KEY_BYTES, keyPlace, LONGEST_CLIENT_HEADER, maySay, OPCODE, payloadLength, PING } from './header.ts'
+import { BINARY, CLOSE, CLOSE_STATUS, headerSize, PING, TEXT, writeHeader } from './frame.ts'
+import { FIN, headerFault, HEADER_START, isControl, KEY_BYTES, keyPlace, LONGEST_CLIENT_HEADER, maySay, OPCODE, payloadLength } from './header.ts'
 import { turnKey, unmask } from './unmask.ts'
 
 /** Given for a place in a chunk: nothing more is read. */
@@ -160,7 +160,7 @@ export class UnfinishedMessage {
       return false
     }
     writeHeader(gathered, HEADER_ROOM - headerSize(payload.length), this.#opcode, payload.length)
-    handler.message(payload, this.#opcode === BINARY, true)
+    handler.message(payload, this.#opcode === BINARY)
     return true
   }
 
@@ -178,7 +178,7 @@ export class UnfinishedMessage {
 /** RFC 6455, section 5.5.1. */
 function readClose(payload: Buffer, handler: FrameHandler): void {
   if (payload.length === 0) {
-    handler.closing(1005, payload)
+    handler.closing(CLOSE_STATUS.none, payload)
     return
   }
   const code = payload.readUInt16BE(0)

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { WaystationError } from '../../core/errors.ts'
 import type { Keys } from '../../core/keys.ts'
 import type { Limits } from '../../core/limits.ts'
+import { own } from '../../core/own-bytes.ts'
 import type { HubPort, Identity, Meter, Receipt } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import { clientOf, type BodyAccount } from '../../http/body-account.ts'
@@ -19,6 +20,8 @@ import { renderPage } from './page.ts'
 import { verbOf } from './role.ts'
 
 const CONTENT_TYPE = 'text/plain; charset=utf-8'
+/** A read of so many bytes may be kept with a body that came in it: a longer one would weigh more than whoever keeps the body counts. */
+const SMALL_READ = 2_048
 const BODY_ERRORS = {
   unreadable: 'Error: bad request. Unable to read POST body.\n',
   notText: 'Error: bad request. POST body must be valid Unicode (UTF-8).\n',
@@ -134,7 +137,7 @@ export function createAnswers(parts: Parts): Required<Pick<Route, 'answer' | 'qu
     stats.count('postmsgs', 1)
     if (!parts.hasChannel(topic)) stats.count('drops', 1)
     try {
-      const receipt = hub.publish({ topic, body, contentType: CONTENT_TYPE, text: true }, by) as Receipt
+      const receipt = hub.publish({ topic, body: body.buffer.byteLength > SMALL_READ ? own(body) : body, contentType: CONTENT_TYPE, text: true }, by) as Receipt
       parts.meter.published('pinghub', body.length)
       return { status: 200, text: 'OK\n', headers: { ...cors, ...receiptHeaders(receipt) } }
     } catch (error) {

@@ -49,13 +49,13 @@ export class ChannelSocket implements WebSocketEvents {
     this.#leave = leave
   }
 
-  message(data: Buffer, binary: boolean, framed: boolean): void {
+  message(data: Buffer, binary: boolean): void {
     const port = this.#parts.hub()
     // Text was checked by the receiver. An empty message is a keep-alive: it goes to nobody.
     if (data.length === 0 || port === undefined) return
     if (binary && !isUtf8(data)) return this.#close(CLOSE.notText, 'a message must be valid UTF-8')
     try {
-      const published = port.publish({ topic: this.#topic, body: data, contentType: CONTENT_TYPE, text: true, framed: framed && !binary }, this.#by)
+      const published = port.publish({ topic: this.#topic, body: data, contentType: CONTENT_TYPE, text: true, framed: !binary }, this.#by)
       this.#taken++
       this.#takenBytes += data.length
       if (published instanceof Promise) published.catch((error: unknown) => this.#refused(error))

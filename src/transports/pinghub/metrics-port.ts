@@ -14,17 +14,17 @@ export interface PinghubStats {
 
 /** From its start it ticks every five seconds by the clock it is given, for all rates at once. */
 export function createPinghubStats(clock: Clock): PinghubStats & { start(): void; stop(): void } {
-  const events = new Map<string, number>()
+  const events = { drops: 0, postmsgs: 0, sends: 0, websocketmsgs: 0 }
   const rates = new Map<string, number>()
   let cancel = (): void => {}
 
   function tick(): void {
     for (const name of RATES) {
-      const instant = (events.get(name) ?? 0) / (TICK_MS / 1000)
+      const instant = events[name] / (TICK_MS / 1000)
       const before = rates.get(name)
       rates.set(name, before === undefined ? instant : before + WEIGHT * (instant - before))
     }
-    events.clear()
+    for (const name of RATES) events[name] = 0
     start()
   }
 
@@ -34,7 +34,7 @@ export function createPinghubStats(clock: Clock): PinghubStats & { start(): void
   }
 
   return {
-    count: (rate, n) => void events.set(rate, (events.get(rate) ?? 0) + n),
+    count: (rate, n) => void (events[rate] += n),
     report({ channels, websockets }) {
       const lines = RATES.map((name) => `${name}5m.value ${(rates.get(name) ?? 0).toFixed(3)}`)
       return [...lines, `channels.value ${channels}`, `websockets.value ${websockets}`].sort().join('\n') + '\n'

@@ -7,8 +7,7 @@ import { CLOSE, type Unfinished, type WebSocketConnection } from '../../http/web
 
 /** One publisher that has been let in (wspubsub, section 3.1). */
 export interface Publisher {
-  /** @param framed as of a draft */
-  receive(data: Buffer, binary: boolean, framed?: boolean): void
+  receive(data: Buffer, binary: boolean): void
   /** Bytes came in; the messages that they complete were received before, and this is left. */
   arrived(unfinished: Unfinished): void
   /** Ends it: somebody else may publish from now on. */
@@ -79,11 +78,11 @@ export function createPublisher({ kit, hub, bodies, connection, topic, identity,
   }
 
   return {
-    receive(body, binary, framed = false) {
+    receive(body, binary) {
       if (!here) return
       try {
         // What was sent as bytes stays bytes, also when they are UTF-8 by chance.
-        const published = hub.publish({ topic, body, contentType: binary ? 'application/octet-stream' : 'text/plain; charset=utf-8', text: !binary, framed }, identity)
+        const published = hub.publish({ topic, body, contentType: binary ? 'application/octet-stream' : 'text/plain; charset=utf-8', text: !binary, framed: true }, identity)
         meter.published('wspubsub', body.length)
         if (published instanceof Promise) published.catch(failed)
       } catch (error) {

@@ -141,7 +141,7 @@ export function createWspubsub(options: WspubsubOptions): Wspubsub {
     const { key, domain, topic } = wanted
     let letKeyGo = (): void => {}
     const connection = fromPublishers.accept(message, socket, head, {
-      message: (data, binary, framed) => publisher.receive(data, binary, framed),
+      message: (data, binary) => publisher.receive(data, binary),
       arrived: (unfinished) => publisher.arrived(unfinished),
       broken: () => publisher.gone(),
       closed() {
