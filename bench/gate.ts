@@ -45,8 +45,8 @@ export function recordedIn(text: string | undefined): Recorded {
   return parsed as Recorded
 }
 
-/** Measures both in turns. @returns the ratio of each round */
-async function ratiosOf(scenario: GateScenario, options: GateOptions, generator: Generator, pinning: Pinning | undefined): Promise<number[]> {
+/** Measures both in turns. @param noise gets the cores that something else used. @returns the ratio of each round */
+async function ratiosOf(scenario: GateScenario, options: GateOptions, generator: Generator, pinning: Pinning | undefined, noise: number[]): Promise<number[]> {
   const { subscribers, size, warmup, seconds } = options
   const ratios: number[] = []
   const load = loadOf(scenario, subscribers, size)
@@ -57,6 +57,7 @@ async function ratiosOf(scenario: GateScenario, options: GateOptions, generator:
     for (const name of round % 2 === 1 ? ['waystation', 'ws-loop'] as const : ['ws-loop', 'waystation'] as const) {
       const found = await measureFanOut({ tools: NO_TOOLS, generator, files: openFiles() }, name, load, 'writes each', place)
       cpu[name] = found['cpu'] ?? NaN
+      noise.push(found['elsewhere'] ?? 0)
     }
     ratios.push((cpu['waystation'] as number) / (cpu['ws-loop'] as number))
   }
@@ -101,11 +102,18 @@ export async function runGate(options: GateOptions, pinning: Pinning | undefined
   const generator = generatorOf(tools, pinning)
   const all = recordedIn(read(options.file))
   const recorded = all[generator.name]?.ratios ?? {}
-  const { found, sentences, gate } = await judge(options.only, options.purpose === 'record' ? {} : recorded, (scenario) => ratiosOf(scenario, options, generator, pinning))
-  process.stdout.write(`${[...notes, ...tools.notes].join('\n')}\n\n`)
+  const noise: number[] = []
+  const { found, sentences, gate } = await judge(options.only, options.purpose === 'record' ? {} : recorded, (scenario) => ratiosOf(scenario, options, generator, pinning, noise))
+  process.stdout.write(`${[...notes, ...tools.notes, ...doubtsOf(noise)].join('\n')}\n\n`)
   if (options.purpose === 'record') return record(options.file, all, generator.name, { ...recorded, ...found })
   process.stdout.write(`${sentences.join('\n')}\nThe gate is ${gate}.\n`)
   if (gate === 'closed') process.exitCode = 1
+}
+
+/** What one has to know before one believes the gate. */
+export function doubtsOf(noise: readonly number[]): string[] {
+  const elsewhere = noise.length === 0 ? 0 : median(noise)
+  return elsewhere < 0.1 ? [] : [`Something else used ${elsewhere.toFixed(1)} cores meanwhile: look again when the machine is quiet.`]
 }
 
 function record(file: string, all: Recorded, generator: Generator['name'], ratios: Readonly<Record<string, number>>): void {

@@ -34,7 +34,7 @@ const parsed = startableOf(args[0], args.slice(1))
 if ('help' in parsed) process.stdout.write(parsed.help)
 else if ('problems' in parsed) {
   for (const problem of parsed.problems) process.stderr.write(`bench: ${problem}\n`)
-  process.stderr.write('bench: "npm run bench -- --help" lists the options\n')
+  process.stderr.write(`bench: "${helpOf(args[0])}" lists the options\n`)
   process.exitCode = 2
 } else {
   try {
@@ -56,6 +56,12 @@ function startableOf(name: string | undefined, others: readonly string[]): Retur
     case 'services': return startable(parseServiceOptions(others), (options) => withPinning((pinned, notes) => benchServices(options, pinned, notes, RESULTS)))
     default: return startable(parseOptions(args), bench)
   }
+}
+
+function helpOf(name: string | undefined): string {
+  if (name === 'gate') return 'npm run bench:gate -- --help'
+  const isOne = name !== undefined && ['webhooks', 'sockets', 'keys', 'links', 'peers', 'services'].includes(name)
+  return `npm run bench -- ${isOne ? `${name} ` : ''}--help`
 }
 
 function startable<T extends object>(options: T | { help: string } | { problems: string[] }, start: (options: T) => Promise<void>): { start(): Promise<void> } | { help: string } | { problems: string[] } {

@@ -149,9 +149,9 @@ export class Ledger<D extends Debtor> {
   }
 
   /** @internal */
-  paid(debtor: D, messages: number, isLevel: boolean): void {
+  paid(debtor: D, messages: number, now: 'level' | 'behind'): void {
     if (messages > 0) this.#creditor.paid(messages)
-    if (isLevel && this.remove(debtor)) this.#creditor.level(debtor)
+    if (now === 'level' && this.remove(debtor)) this.#creditor.level(debtor)
   }
 }
 
@@ -179,14 +179,14 @@ class Account<D extends Debtor> implements Arrears {
       messages += this.#advance(chunks, this.#at.end + TOGETHER)
       takes = writeAll(this.#debtor, chunks)
     }
-    this.#ledger.paid(this.#debtor, messages, takes)
+    this.#ledger.paid(this.#debtor, messages, takes ? 'level' : 'behind')
   }
 
   settle(): void {
     const chunks: Buffer[] = []
     const messages = this.#advance(chunks, Infinity)
     writeAll(this.#debtor, chunks)
-    this.#ledger.paid(this.#debtor, messages, true)
+    this.#ledger.paid(this.#debtor, messages, 'level')
   }
 
   /** Gathers what is owed, one write at least, and no more than ends here. Gives how many messages those are. */

@@ -303,7 +303,7 @@ test('after quick answers the times of a connection run as before: half a head i
 })
 
 test('a connection with quick requests on it is not idle, however long it lives', async (t) => {
-  const server = await startServer(t, { ...PATIENT, keepAliveTimeout: 500 })
+  const server = await startServer(t, { ...PATIENT, keepAliveTimeout: 2_000 })
   const [busy, idle] = [await raw(t, server.port), await raw(t, server.port)]
   await Promise.all([post(busy, 1), post(idle, 1)])
   let isOver = false

@@ -264,13 +264,13 @@ export const FAULTS = {
   'one that is behind is never level again': {
     breaks: 'nothing goes on for ever',
     file: 'arrears.ts',
-    edits: [['if (isLevel && this.remove(debtor))', 'if (messages < 0 && isLevel && this.remove(debtor))']],
+    edits: [["if (now === 'level' && this.remove(debtor))", "if (messages < 0 && now === 'level' && this.remove(debtor))"]],
   },
   'one that is behind is level before it has got everything': {
     breaks: 'there is no hole',
     file: 'arrears.ts',
     edits: [
-      ['this.#ledger.paid(this.#debtor, messages, takes)', 'this.#ledger.paid(this.#debtor, messages, true)'],
+      ["this.#ledger.paid(this.#debtor, messages, takes ? 'level' : 'behind')", "this.#ledger.paid(this.#debtor, messages, 'level')"],
       ['(into.length === 0 || next.end <= end)', 'into.length === 0'],
     ],
   },

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { duplexPair, type Duplex } from 'node:stream'
 import { createWheel } from '../../src/core/wheel.ts'
-import { createWebSocketAcceptor, type Unfinished, type WebSocketBounds, type WebSocketConnection, type WebSocketEvents } from '../../src/http/websocket.ts'
+import { createWebSocketAcceptor } from '../../src/http/websocket.ts'
+import type { Unfinished, WebSocketBounds, WebSocketConnection, WebSocketEvents } from '../../src/http/websocket-connection.ts'
 import { createManualClock, type ManualClock } from '../../src/testing/manual-clock.ts'
 import { readFrames } from './frames.ts'
 

@@ -1,6 +1,6 @@
 import type { Wheel } from '../../core/wheel.ts'
 import type { BodyAccount } from '../../http/body-account.ts'
-import type { Unfinished } from '../../http/websocket.ts'
+import type { Unfinished } from '../../http/websocket-connection.ts'
 
 /** Less is not booked: most frames are short. */
 const UNBOOKED = 4_096

@@ -12,7 +12,7 @@ import { corsHeaders, isPreflight, PREFLIGHT, type Origins } from '../../http/or
 import { replyEmpty, replyText, replyUnread } from '../../http/reply.ts'
 import type { QuickAnswer } from '../../http/quick-lane.ts'
 import { onBadBody, type Asked, type Request, type Route } from '../../http/server.ts'
-import { checkHandshake } from '../../http/websocket.ts'
+import { checkHandshake } from '../../http/handshake.ts'
 import { channelTopic } from './channel-path.ts'
 import type { PinghubStats } from './metrics-port.ts'
 import { keyed } from './bearer.ts'

@@ -3,7 +3,7 @@ import { WaystationError } from '../../core/errors.ts'
 import type { Keys } from '../../core/keys.ts'
 import type { HubPort, Identity, Meter } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
-import { CLOSE, type WebSocketConnection, type WebSocketEvents } from '../../http/websocket.ts'
+import { CLOSE, type WebSocketConnection, type WebSocketEvents } from '../../http/websocket-connection.ts'
 import type { PinghubStats } from './metrics-port.ts'
 
 /** What all sockets of the transport share. */

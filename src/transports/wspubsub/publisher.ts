@@ -3,7 +3,7 @@ import type { HubPort, Identity } from '../../core/ports.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { TransportKit } from '../../core/transport-kit.ts'
 import { clientOf, type BodyAccount } from '../../http/body-account.ts'
-import { CLOSE, type Unfinished, type WebSocketConnection } from '../../http/websocket.ts'
+import { CLOSE, type Unfinished, type WebSocketConnection } from '../../http/websocket-connection.ts'
 
 /** One publisher that has been let in (wspubsub, section 3.1). */
 export interface Publisher {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { ServerResponse } from 'node:http'
 import type { Origins } from '../../http/origin.ts'
 import { rawReply, replyText } from '../../http/reply.ts'
-import { checkHandshake } from '../../http/websocket.ts'
+import { checkHandshake } from '../../http/handshake.ts'
 
 /** Every refusal of a request (wspubsub, section 11, decisions 7 to 9), with the headers that go with it. */
 export const REFUSALS = {

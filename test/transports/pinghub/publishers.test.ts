@@ -49,7 +49,7 @@ test('one that only publishes needs the right to publish, and no other; any othe
 })
 
 test('one that only publishes is pinged, cut when it is silent, and told when the hub stops', async (t) => {
-  const server = await startServer(t, { pingInterval: 100, pongDeadline: 1_000, drainTime: 100 })
+  const server = await startServer(t, { pingInterval: 100, pongDeadline: 2_500, drainTime: 100 })
   const silent = await openFrames(t, server.port, '/news?role=publisher')
   const lively = await connect(t, `${server.ws}/news?role=publisher`)
   assert.equal((await silent.frames.next()).opcode, OPCODE.ping)

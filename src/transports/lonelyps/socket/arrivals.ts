@@ -1,4 +1,4 @@
-import type { Unfinished } from '../../../http/websocket.ts'
+import type { Unfinished } from '../../../http/websocket-connection.ts'
 import { createPace } from './pace.ts'
 
 /** What is on its way to one socket, and not whole: what it costs, and whether it comes at all. */
