@@ -56,6 +56,16 @@ export function logContract(name: string, create: CreateLog): void {
       assert.deepEqual(await read(log, ['kept/a'], 0), [message])
     })
 
+    test('a message whose body is a copy does not say that the header of a frame stands before it', async (t) => {
+      const { log } = await open(t)
+      const memory = Buffer.alloc(4_096, 'x')
+      for (const topic of ['kept/a', 'unkept']) {
+        const body = memory.subarray(100, 200)
+        const message = await log.append({ ...draft(topicFromText(topic), body), framed: true })
+        assert.ok(message.framed !== true || message.body.buffer === body.buffer)
+      }
+    })
+
     test('appends that are made at once settle in the order of the calls', async (t) => {
       const { log } = await open(t)
       const settled: number[] = []

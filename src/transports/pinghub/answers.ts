@@ -49,7 +49,7 @@ export function createAnswers(parts: Parts): Required<Pick<Route, 'answer' | 'qu
     if (path.canonical !== undefined) {
       return replyEmpty(response, 301, { Location: request.base + path.canonical + request.query })
     }
-    const handshake = message.headers.upgrade === undefined ? 0 : checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
+    const handshake = checkHandshake(message, (origin) => !origins.stated || origins.allows(origin))
     if (handshake === 0 && isPreflight(origins, message)) return preflight(message, response)
     if (handshake === 0 && message.method !== 'GET' && message.method !== 'POST') return replyEmpty(response, 405)
     const channel = channelTopic(path, limits.maxPathLength)
