@@ -106,9 +106,11 @@ for (const [name, { stall }] of Object.entries(TRANSPORTS)) {
   })
 
   test(`writeTimeout: a ${name} client that was let go and still does not read is cut`, async (t) => {
-    const hub = await startHub(t, { maxPendingBytes: 65_536, writeTimeout: 200, logLevel: 'silent' })
+    // Long enough that it is over maxPendingBytes, a turn or two after its buffers are full, before a write has waited so long.
+    const hub = await startHub(t, { maxPendingBytes: 65_536, writeTimeout: 1_000, logLevel: 'silent' })
     await stall(t, hub.port)
-    await hub.flood('topic one', async () => (await hub.metric('waystation_slow_consumers_total')) === 1)
+    for (let burst = 0; burst < 8; burst++) await Promise.all(Array.from({ length: 64 }, () => hub.hub.publish('topic one', 'x'.repeat(65_500))))
+    assert.equal(await hub.metric('waystation_slow_consumers_total'), 1)
     await until(async () => (await hub.metric('waystation_connections')) === 0, 'the cut')
   })
 }
