@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openRegistry } from '../src/server/database.ts'
+import { openRegistry } from '../src/server/open-registry.ts'
 import { realClock } from '../src/server/real-world.ts'
 import type { KeyOptions, KeyScenario } from './key-options.ts'
 import { domainOf, keyOf, publisherPath, rowsOf as keyRows, subscriberPath, type Storage } from './load/bench-keys.ts'

@@ -1,25 +1,29 @@
 #!/usr/bin/env node
 import { WaystationError } from '../core/errors.ts'
 import { hint } from '../server/nearest.ts'
-import { attach } from './attach.ts'
-import { call } from './call.ts'
-import { certs } from './certs.ts'
-import { check } from './check.ts'
 import { helpOf, listOf, type Command, type Io } from './command.ts'
-import { keys } from './keys.ts'
-import { pinghub } from './pinghub.ts'
-import { pub } from './pub.ts'
-import { registry } from './registry.ts'
-import { serve } from './serve.ts'
-import { service } from './service.ts'
-import { setup } from './setup.ts'
-import { start } from './start.ts'
-import { status } from './status.ts'
-import { stop as stopCommand } from './stop.ts'
-import { sub } from './sub.ts'
 import { version } from './version.ts'
 
-export const COMMANDS: readonly Command[] = [serve, start, stopCommand, status, attach, pub, sub, call, check, setup, keys, registry, certs, service, pinghub]
+/** The commands in the order of the help. Each is loaded when it is asked for: `pub` in a loop does not pay for the hub. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serve,
+  start: async () => (await import('./start.ts')).start,
+  stop: async () => (await import('./stop.ts')).stop,
+  status: async () => (await import('./status.ts')).status,
+  attach: async () => (await import('./attach.ts')).attach,
+  pub: async () => (await import('./pub.ts')).pub,
+  sub: async () => (await import('./sub.ts')).sub,
+  call: async () => (await import('./call.ts')).call,
+  check: async () => (await import('./check.ts')).check,
+  setup: async () => (await import('./setup.ts')).setup,
+  keys: async () => (await import('./keys.ts')).keys,
+  registry: async () => (await import('./registry.ts')).registry,
+  certs: async () => (await import('./certs.ts')).certs,
+  service: async () => (await import('./service.ts')).service,
+  pinghub: async () => (await import('./pinghub.ts')).pinghub,
+}
+
+const commandNamed = async (name: string | undefined): Promise<Command | undefined> => (name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]?.() : undefined)
 
 /** The first release in which a server is asked before it leaves HTTP (`shouldUpgradeCallback`). */
 const LEAST_NODE = [24, 9] as const
@@ -40,19 +44,19 @@ async function main(args: readonly string[], io: Io): Promise<number> {
     io.out.write(`${version()}\n`)
     return 0
   }
-  const command = COMMANDS.find((one) => one.name === name)
+  const command = await commandNamed(name)
   if (command === undefined) {
     if (!['help', '--help', '-h'].includes(name)) return unknown(name, io)
-    const about = COMMANDS.find((one) => one.name === rest[0])
+    const about = await commandNamed(rest[0])
     if (about === undefined && rest[0] !== undefined) return unknown(rest[0], io)
-    io.out.write(about === undefined ? overview() : helpOf(about))
+    io.out.write(about === undefined ? await overview() : helpOf(about))
     return 0
   }
   // Behind -- stand words.
   const flags = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
   if (flags.some((arg) => arg === '--help' || arg === '-h' || arg === '-help')) {
     // The original of this one prints its usage on stderr.
-    ;(command === pinghub ? io.err : io.out).write(helpOf(command))
+    ;(name === 'pinghub' ? io.err : io.out).write(helpOf(command))
     return 0
   }
   try {
@@ -66,13 +70,14 @@ async function main(args: readonly string[], io: Io): Promise<number> {
 }
 
 function unknown(name: string, io: Io): number {
-  const meant = hint(name, COMMANDS.map((one) => one.name))
+  const meant = hint(name, Object.keys(COMMANDS))
   io.err.write(`waystation: ${name} is no command${meant === '' ? '.' : meant} "waystation help" lists them.\n`)
   return 2
 }
 
-function overview(): string {
-  const rows = listOf(Object.fromEntries(COMMANDS.map(({ name, summary }) => [name, summary])))
+async function overview(): Promise<string> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()))
+  const rows = listOf(Object.fromEntries(commands.map(({ name, summary }) => [name, summary])))
   return `Waystation ${version()}: one message hub that you run yourself.\n\n${rows}\n"waystation help <command>" tells more.\n`
 }
 

@@ -3,8 +3,6 @@ import { open } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { WaystationError } from '../core/errors.ts'
 import { effective, fromProgram } from '../server/config.ts'
-import { compose } from '../server/create-server.ts'
-import { listenPinghubMetrics } from '../server/pinghub-metrics.ts'
 import { helpOf, type Command, type Io } from './command.ts'
 import { parseFlags } from './flags.ts'
 import { stopped } from './serve.ts'
@@ -39,6 +37,7 @@ export const pinghub: Command = {
 async function run({ addr, origin, mport, log: file }: ReturnType<typeof settings>, io: Io): Promise<void> {
   const log = file === undefined ? undefined : await openLog(file)
   const { options } = effective([fromProgram({ addr, origin, sse: false, lonelyps: false, wspubsub: false, operations: false, logLevel: 'silent' })])
+  const [{ compose }, { listenPinghubMetrics }] = await Promise.all([import('../server/create-server.ts'), import('../server/pinghub-metrics.ts')])
   const server = compose(options)
   await server.listen()
   const metrics = await listenPinghubMetrics(mport, () => server.pinghubReport()).catch(async (error: WaystationError) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { WaystationError } from '../core/errors.ts'
 import type { Registry } from '../core/registry.ts'
 import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags } from '../server/config.ts'
-import { openRegistry, readDatabase, withoutPassword } from '../server/database.ts'
+import { readDatabase, withoutPassword } from '../server/database.ts'
 import { hint } from '../server/nearest.ts'
 import type { Options } from '../server/options.ts'
 import { realClock } from '../server/real-world.ts'
@@ -44,6 +44,7 @@ export async function readWish<T extends string>(args: readonly string[], flags:
 
 /** Opens the registry for as long as `use` takes. */
 export async function withRegistry<T>(options: DatabaseOptions, use: (registry: Registry) => Promise<T>): Promise<T> {
+  const { openRegistry } = await import('../server/open-registry.ts')
   const registry = openRegistry(options, realClock)
   try {
     return await use(registry)

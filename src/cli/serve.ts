@@ -4,11 +4,11 @@ import { createRules } from '../core/rules.ts'
 import { topicFromText } from '../core/topic.ts'
 import { CLI_ENVIRONMENT, effective, fromEnvironment, fromFile, fromFlags, type Effective } from '../server/config.ts'
 import { invalid } from '../server/invalid.ts'
-import { compose, type WaystationServer } from '../server/create-server.ts'
+import type { WaystationServer } from '../server/create-server.ts'
 import type { Command, Io } from './command.ts'
 import { readFlags } from './flags.ts'
 import { placesIn, SERVICE_FLAGS } from './places.ts'
-import { makeKnown, openServiceLog, type ServiceLog } from './presence.ts'
+import type { ServiceLog } from './presence.ts'
 import { version } from './version.ts'
 
 const flags = {
@@ -32,6 +32,8 @@ export const serve: Command = {
     const { options } = await readConfiguration(args, io)
     const { own } = readFlags(args, flags, { withOptions: true })
     const places = placesIn(options.dataDir, own, io.cwd)
+    // Loaded when the command line is in order: a mistake in it is told at once.
+    const [{ compose }, { makeKnown, openServiceLog }] = await Promise.all([import('../server/create-server.ts'), import('./presence.ts')])
     const log = openServiceLog(options.logLevel, own['log-file'] === undefined ? undefined : places.log)
     const server = compose(options, { processMetrics: true, logger: log.logger })
     await using ends = new AsyncDisposableStack()

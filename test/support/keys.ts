@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import type { Registry } from '../../src/core/registry.ts'
 import { realClock } from '../../src/http/real-world.ts'
-import { openRegistry } from '../../src/server/database.ts'
+import { openRegistry } from '../../src/server/open-registry.ts'
 import type { Options } from '../../src/server/options.ts'
 
 /** The database of a hub, opened once more as the command line does, closed when the test ends. */
