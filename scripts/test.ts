@@ -3,7 +3,7 @@
  *   npm test                     all
  *   npm test -- core http        only files whose path contains one of the words
  */
-import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { run } from 'node:test'
@@ -27,10 +27,18 @@ process.env['NODE_COMPILE_CACHE'] = compiled
 process.on('exit', () => rmSync(compiled, { recursive: true, force: true }))
 
 /** Folders of many small files that change nothing of their process: one process for all of them saves the time of starting the others. */
-const TOGETHER = ['cli', 'core', 'http', 'links', 'protocol', 'server', 'services', 'subscriber', 'transports/calls', 'transports/lonelyps', 'transports/pinghub', 'transports/sse', 'transports/wspubsub', 'webhooks', 'zones']
+const TOGETHER = ['cli', 'core', 'hostile', 'http', 'journeys', 'links', 'protocol', 'server', 'services', 'subscriber', 'transports/calls', 'transports/lonelyps', 'transports/pinghub', 'transports/sse', 'transports/wspubsub', 'webhooks', 'zones']
+
+/** What must have its process for itself: files that measure its memory or keep a database until their end. */
+const ALONE = /\/memory\.ts'|memoryUsage|\(after\)|\{ after \}/
+
+function folderOf(file: string): string {
+  const folder = TOGETHER.find((one) => file.startsWith(`test/${one}/`)) ?? ''
+  return folder === '' || ALONE.test(readFileSync(join(root, file), 'utf8')) ? '' : folder
+}
 
 /** The files as they are run, those first that take long: of some folders all by one file that imports them. */
-const started = Object.entries(Object.groupBy(files, (file) => TOGETHER.find((folder) => file.startsWith(`test/${folder}/`)) ?? '')).flatMap(([folder, some = []]) => {
+const started = Object.entries(Object.groupBy(files, folderOf)).flatMap(([folder, some = []]) => {
   if (folder === '' || some.length < 2) return some
   const all = join(compiled, `${folder.replace('/', '-')}.test.mjs`)
   writeFileSync(all, some.map((file) => `import ${JSON.stringify(pathToFileURL(join(root, file)).href)}\n`).join(''))

@@ -3,7 +3,6 @@ import type { MessageHead, ReceivePart } from '../../src/protocol/lonelyps/state
 import { compress, decompress } from '../../src/protocol/lonelyps/zstd.ts'
 import type { LargeTask, Report } from '../task.ts'
 import { converse } from './conversation.ts'
-import { createHistogram } from './histogram.ts'
 import { arrived, measured } from './time.ts'
 
 const TOPIC = Buffer.from('bench/large')
@@ -71,7 +70,7 @@ export async function loadLarge(port: number, task: LargeTask, report: Report): 
   try {
     publishing = true
     publish()
-    await measured(task, report, () => bytes, createHistogram)
+    await measured(task, report, () => bytes)
     publishing = false
     await arrived(() => sent - finished, 'messages', task.patience)
   } finally {

@@ -16,23 +16,24 @@ export function cpuSeconds(): number {
 /**
  * Waits for the warm-up to pass, then counts for a while, and tells the bench of the beginning and the end.
  * @param counted how many there have been so far
- * @param restart begins a new histogram of latencies
+ * @param restart begins a new histogram of latencies, where latencies are measured
  */
-export async function measured(task: Timed, report: Report, counted: () => number, restart: () => Histogram): Promise<void> {
+export async function measured(task: Timed, report: Report, counted: () => number, restart?: () => Histogram): Promise<void> {
   await seconds(task.warmup)
   const before = { counted: counted(), cpu: cpuSeconds(), at: performance.now() }
-  const histogram = restart()
+  const histogram = restart?.()
   void report({ begin: true })
   await seconds(task.seconds)
   // Nothing at all is no figure: a short measurement on a busy machine takes as long as it must.
-  await holds(() => counted() > before.counted, () => 'nothing came in the time that is measured', task.patience)
+  const timed = (): boolean => histogram === undefined || !Number.isNaN(histogram.percentile(0.5))
+  await holds(() => counted() > before.counted && timed(), () => 'nothing came in the time that is measured', task.patience)
   const took = (performance.now() - before.at) / 1000
   await report({
     end: {
       count: counted() - before.counted,
       seconds: took,
-      p50: histogram.percentile(0.5) / 1000,
-      p99: histogram.percentile(0.99) / 1000,
+      p50: (histogram?.percentile(0.5) ?? NaN) / 1000,
+      p99: (histogram?.percentile(0.99) ?? NaN) / 1000,
       cpu: cpuSeconds() - before.cpu,
     },
   })
