@@ -2,10 +2,13 @@ import { isPlainPath } from './path.ts'
 
 /**
  * The headers that a simple request may have. None of them says where the request ends but `content-length`, and none asks
- * for anything of the connection but that it stays. Whatever proves something, or says who else speaks or which page, is
- * not among them.
+ * for anything of the connection but that it stays. Whatever proves something, or says which page speaks, is not among them.
+ * What a proxy says of its client is: it is read by `peerOf`, as in the other lane.
  */
-const NAMES = ['host', 'content-length', 'content-type', 'user-agent', 'accept', 'accept-encoding', 'accept-language', 'connection', 'sec-fetch-mode'] as const
+const NAMES = [
+  'host', 'content-length', 'content-type', 'user-agent', 'accept', 'accept-encoding', 'accept-language', 'connection', 'sec-fetch-mode',
+  'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip',
+] as const
 
 export type QuickHeaders = Readonly<Partial<Record<(typeof NAMES)[number], string>>>
 

@@ -5,8 +5,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { exactly } from '../../src/core/interest.ts'
 import { NO_KEYS } from '../../src/core/keys.ts'
 import { limitsWith } from '../../src/core/limits.ts'
-import type { Message } from '../../src/core/message.ts'
+import type { Draft, Message } from '../../src/core/message.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
+import type { HubPort, Identity } from '../../src/core/ports.ts'
 import { addressSet } from '../../src/http/address.ts'
 import { createAdmission } from '../../src/http/admission.ts'
 import { createBodyAccount } from '../../src/http/body-account.ts'
@@ -40,21 +41,27 @@ interface World {
   letGo(): void
   /** What was counted since it was asked last. */
   counted(): string
-  open(): { readonly client: Duplex; readonly server: Duplex; received(): string }
+  /** @param remoteAddress of the other end */
+  open(remoteAddress: string): { readonly client: Duplex; readonly server: Duplex; received(): string }
 }
 
 function createWorld(lanes: 'both' | 'slow'): World {
-  const { hub, log } = createTestHub({ rules: [{ topics: 'closed/*', publish: 'nobody' }, { topics: 'kept/*', keep: { messages: 3, ms: 1_000 } }] })
+  const { hub, log } = createTestHub({ rules: [{ topics: 'closed/*', publish: 'nobody' }, { topics: 'here/*', publish: 'local' }, { topics: 'kept/*', keep: { messages: 3, ms: 1_000 } }] })
   const limits = limitsWith({ maxPathLength: 40, maxMessageBytes: 300, maxHeaderBytes: 400, headerTimeout: 60_000, keepAliveTimeout: 5_900 })
   const clock = createManualClock()
   const stats = createPinghubStats(clock)
   stats.start()
   const meter = { ...silent, published: (transport: string, bytes: number) => void world.published.push(`${transport} ${bytes}`) }
+  // Also by whom is compared.
+  const watched: HubPort = Object.assign(Object.create(hub) as HubPort, { publish(draft: Draft, by: Identity) {
+    world.published.push(`by ${JSON.stringify(by)}`)
+    return hub.publish(draft, by)
+  } })
   const answers = createAnswers({
     limits, stats, meter, bodies: createBodyAccount(10_000), origins: createOrigins(['https://a.example']),
     identify: ({ peer }) => ({ kind: 'anonymous', ...peer }),
     keys: { ...NO_KEYS, owns: (topic) => topic.startsWith('owned/') },
-    hub: () => hub,
+    hub: () => watched,
     hasChannel: (topic) => topic === exactly(topic).topics[0] && topic.length > 3,
   })
   const first: Route = { takes: ({ path }) => path.text?.startsWith('/v1/') === true, answer({ path }, response) {
@@ -71,7 +78,7 @@ function createWorld(lanes: 'both' | 'slow'): World {
       return answer
     },
   }
-  const trusted = addressSet([])
+  const trusted = addressSet(['10.0.0.0/8'])
   const dispatch = createDispatch([createNoLoops(log.epoch), first, last], trusted, (error) => assert.fail(String(error)))
   const port = createPort({ dispatch, bounds: limits, admission: createAdmission({ total: 1e9, perAddress: 1e9 }), trusted, refused() {}, lanes })
   const world: World = {
@@ -83,12 +90,12 @@ function createWorld(lanes: 'both' | 'slow'): World {
       clock.advance(5_000)
       return stats.report({ channels: 0, websockets: 0 })
     },
-    open() {
+    open(remoteAddress) {
       const [client, server] = duplexPair()
       let text = ''
       client.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
       client.on('error', () => {})
-      port.emit('connection', Object.assign(server, { setTimeout: () => server }))
+      port.emit('connection', Object.assign(server, { remoteAddress, setTimeout: () => server }))
       return { client, server, received: () => text.replaceAll(/^Date: .*$/gm, 'Date') }
     },
   }
@@ -105,9 +112,9 @@ function createWorld(lanes: 'both' | 'slow'): World {
 }
 
 /** Sends pieces, each when the one before it has been dealt with, or all in one turn; gives what became of it. */
-async function outcome(world: World, pieces: readonly Buffer[], pace: 'one by one' | 'at once'): Promise<object> {
+async function outcome(world: World, pieces: readonly Buffer[], pace: 'one by one' | 'at once', address = '127.0.0.1'): Promise<object> {
   const before = world.published.length
-  const { client, server, received } = world.open()
+  const { client, server, received } = world.open(address)
   for (const piece of pieces) {
     if (client.writable && !server.destroyed) client.write(piece)
     if (pace === 'one by one') await settled()
@@ -125,8 +132,8 @@ async function settled(): Promise<void> {
 
 const [both, slow] = [createWorld('both'), createWorld('slow')]
 
-async function assertSame(pieces: readonly Buffer[], pace: 'one by one' | 'at once', what: string): Promise<void> {
-  const [with_, without] = await Promise.all([outcome(both, pieces, pace), outcome(slow, pieces, pace)])
+async function assertSame(pieces: readonly Buffer[], pace: 'one by one' | 'at once', what: string, address?: string): Promise<void> {
+  const [with_, without] = await Promise.all([outcome(both, pieces, pace, address), outcome(slow, pieces, pace, address)])
   assert.deepEqual(with_, without, `${what}: ${JSON.stringify(pieces.map((piece) => piece.toString('latin1')))}`)
 }
 
@@ -158,7 +165,13 @@ const SHAPES: readonly string[] = [
   request('POST http://h/a', { body: 'absolute' }),
   request('POST /a', { body: 'origin', headers: { Origin: 'https://a.example' } }),
   request('POST /a', { body: 'key', headers: { Authorization: 'Bearer x' } }),
-  request('POST /a', { body: 'forwarded', headers: { 'X-Forwarded-For': '10.0.0.1' } }),
+  request('POST /here/a', { body: 'by somebody here' }),
+  ...['10.0.0.1', '192.0.2.1', '192.0.2.1, 10.0.0.1', '192.0.2.1:80, [2001:db8::1]:80,10.0.0.2', 'unknown', '127.0.0.1'].flatMap((hops) => [
+    request('POST /abc', { body: 'forwarded', headers: { 'X-Forwarded-For': hops } }),
+    request('POST /here/b', { body: 'forwarded', headers: { 'X-Real-IP': '192.0.2.9', 'X-Forwarded-For': hops, 'X-Forwarded-Proto': 'https' } }),
+  ]),
+  request('POST /here/c', { body: 'by a proxy', headers: { 'X-Forwarded-Host': 'a.example' } }),
+  request('POST /abc', { body: 'said twice', headers: { 'X-Forwarded-For': '192.0.2.1\r\nX-Forwarded-For: 192.0.2.2' } }),
   request('POST /a', { body: 'expect', headers: { Expect: '100-continue' } }),
   request('POST /a', { body: 'upgrade', headers: { Connection: 'Upgrade', Upgrade: 'h2c' } }),
   request('POST /a', { headers: { 'Transfer-Encoding': 'chunked' } }) + '2\r\nhi\r\n0\r\n\r\n',
@@ -185,7 +198,7 @@ test('streams of well-formed requests of every shape, cut anywhere, are answered
     const shapes = Array.from({ length: 1 + random.below(6) }, () => random.pick(random.below(4) > 0 ? SHAPES.slice(0, 4) : SHAPES))
     const texts = random.below(4) === 0 ? [...shapes, random.pick(LAST)] : shapes
     const pieces = random.below(2) === 0 ? [SIMPLE, ...texts].map(bytes) : [bytes(SIMPLE), ...cut(random, bytes(texts.join('')), random.below(4))]
-    await assertSame(pieces, random.pick(['one by one', 'at once']), `stream ${i}`)
+    await assertSame(pieces, random.pick(['one by one', 'at once']), `stream ${i}`, random.pick(['127.0.0.1', '10.0.0.7', '192.0.2.7']))
   }
   assert.ok(both.quick - before > 300, `${both.quick - before} quick answers`)
   assert.equal(slow.quick, 0)
@@ -235,7 +248,7 @@ test('what comes behind the last request of a connection is not taken', async ()
 })
 
 test('whoever reads no answers is read no further', async () => {
-  const { client, server } = both.open()
+  const { client, server } = both.open('127.0.0.1')
   client.pause()
   const before = both.quick
   for (let i = 0; i < 2_000 && client.writableLength < 10_000; i++) {
@@ -250,7 +263,7 @@ test('whoever reads no answers is read no further', async () => {
 })
 
 test('a short body that came in a long read keeps no more memory than its own', async () => {
-  const { client, server } = both.open()
+  const { client, server } = both.open('127.0.0.1')
   client.write(SIMPLE)
   await settled()
   const quick = both.quick
@@ -263,7 +276,7 @@ test('a short body that came in a long read keeps no more memory than its own', 
 })
 
 test('an answer that takes its time comes before those to what was asked behind it', async () => {
-  const { client, server, received } = both.open()
+  const { client, server, received } = both.open('127.0.0.1')
   client.write(SIMPLE)
   await settled()
   const quick = both.quick

@@ -20,6 +20,12 @@ test('names are known in any case', () => {
   assert.deepEqual(typeof found === 'object' && found.headers, { host: 'a:1', 'content-length': '1', 'sec-fetch-mode': 'cors' })
 })
 
+test('what a proxy says of its client is among the headers', () => {
+  const said = { 'x-forwarded-for': '10.0.0.1, ::1', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'a', 'x-real-ip': '10.0.0.1' }
+  const found = read(`${head(`Host: h\r\nContent-Length: 1\r\n${Object.entries(said).map(([name, value]) => `${name}: ${value}\r\n`).join('')}`)}x`)
+  assert.deepEqual(typeof found === 'object' && found.headers, { host: 'h', 'content-length': '1', ...said })
+})
+
 test('a request that ends before it is whole is cut, or left to others where its framing is', () => {
   for (let length = 0; length < SIMPLE.length; length++) {
     const found = read(SIMPLE.slice(0, length))
@@ -72,7 +78,8 @@ const LEFT: Record<string, string> = {
   'Expect': head(`${FIELDS}Expect: 100-continue\r\n`),
   'Authorization': head(`${FIELDS}Authorization: Bearer x\r\n`),
   'Origin': head(`${FIELDS}Origin: https://a.example\r\n`),
-  'X-Forwarded-For': head(`${FIELDS}X-Forwarded-For: 10.0.0.1\r\n`),
+  'X-Forwarded-For twice': head(`${FIELDS}X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\n`),
+  'Forwarded': head(`${FIELDS}Forwarded: for=10.0.0.1\r\n`),
   'Via': head(`${FIELDS}Via: 1.1 x\r\n`),
   'Waystation-Hub': head(`${FIELDS}Waystation-Hub: x\r\n`),
   'a connection that is to end': head(`${FIELDS}Connection: close\r\n`),
