@@ -3,6 +3,7 @@ import { hint } from '../src/server/nearest.ts'
 
 /** One option. A table of them is the truth: parsing and `--help` come from it. */
 export interface Flag {
+  /** What it takes. A `LIST` may be given in parts. */
   readonly value?: string
   readonly default?: number
   /** In quick mode, where that differs. */
@@ -54,7 +55,7 @@ export function parseFlags<T extends Flags>(args: readonly string[], flags: T, r
       unknown = token.index
     } else if (flag.value !== undefined && (token.value === undefined || token.value === '')) problems.push(`${token.rawName} wants a value: ${token.rawName} ${flag.value}`)
     else if (flag.value === undefined && token.value !== undefined) problems.push(`${token.rawName} takes no value`)
-    else if (token.name !== 'only') given.set(token.name, token.value ?? '')
+    else if (token.name !== 'only') given.set(token.name, flag.value === 'LIST' && given.has(token.name) ? `${given.get(token.name)},${token.value}` : token.value ?? '')
     else if (token.value !== undefined && rows.includes(token.value)) only.push(token.value)
     else problems.push(`--only ${token.value} is no row${hint(token.value ?? '', rows)}; the rows are ${rows.join(', ')}`)
   }

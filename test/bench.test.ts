@@ -215,6 +215,8 @@ test('the options of the bench of peers are told, and its mistakes; what takes l
   assert.deepEqual(parsePeerOptions(['--only', 'onne', '--subscribers', '0']), {
     problems: [`--only onne is no row; did you mean one?; the rows are ${Object.keys(PEER_SCENARIOS).join(', ')}`, '--subscribers 0 must be a whole number, 1 or more'],
   })
+  const parts = parsePeerOptions(['--servers', 'floor', '--servers', 'nats,nchan'])
+  assert.deepEqual('servers' in parts && parts.servers, ['floor', 'nats', 'nchan'])
   assert.deepEqual(parsePeerOptions(['--servers', 'floor,nat']), { problems: [`--servers nat is none; did you mean nats?; there are ${Object.keys(CONTENDERS).join(', ')}`] })
   const only = (...args: string[]) => {
     const options = parsePeerOptions(args)
