@@ -252,7 +252,8 @@ test('a publication that is forbidden, now or later, ends the publisher with 100
 })
 
 test('a peer is pinged; who answers stays, who answers nothing goes', async (t) => {
-  const hub = await startKeyedHub(t, { limits: { pingInterval: 100, pongDeadline: 400 } })
+  // Long enough that a machine which is busy with other things answers in time.
+  const hub = await startKeyedHub(t, { limits: { pingInterval: 100, pongDeadline: 1_000 } })
   const [publisher, subscriber] = await pair(t, hub)
   for (const socket of [publisher, subscriber]) {
     const { opcode, payload } = await socket.frames.next()
@@ -263,7 +264,7 @@ test('a peer is pinged; who answers stays, who answers nothing goes', async (t) 
   const [source, reader] = [await hub.publisher('good/acme/quiet'), await hub.subscriber('acme/quiet')]
   let pings = 0
   reader.ws.on('ping', () => pings++)
-  await until(() => pings > 4, 'five pings')
+  await until(() => pings > 12, 'more pings than fit into the deadline')
   source.send('still here')
   assert.equal(await reader.next(), 'still here')
 })
