@@ -53,8 +53,10 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
   const positionals: string[] = []
   const problems: string[] = []
   let refused = -1
+  /** Where the value of an unknown flag most likely stands. */
+  let unknownValue = -1
   for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(token.value)
+    if (token.kind === 'positional' && token.index !== unknownValue) positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = names.get(token.name)
     const takesNone = token.name === 'help' || (own[token.name] !== undefined && own[token.name]?.value === undefined)
@@ -63,6 +65,7 @@ export function readFlags(typed: readonly string[], own: Readonly<Record<string,
       // -foo is read as -f -o -o, but was typed as one.
       if (token.index === refused) continue
       refused = token.index
+      unknownValue = token.value === undefined ? token.index + 1 : -1
       problems.push(`${asTyped} is no option${hint(asTyped.replace(/^-+/, ''), known, (flag) => `--${flag}`) || advice}`)
     } else if (takesNone) mine[token.name] = true
     else if (token.value === undefined) problems.push(`${asTyped} wants a value`)

@@ -88,7 +88,9 @@ test('a hub that is not there is told with what to do about it', async (t) => {
 
 const mistakes: [string[], RegExp][] = [
   [['serv'], /serv is no command; did you mean serve\?/],
-  [['serve', '--adr', ':1'], /--adr is no option; did you mean --addr\?/],
+  // What stands behind it was its value, and no mistake of its own.
+  [['serve', '--adr', ':1'], /--adr is no option; did you mean --addr\?\n$/],
+  [['serve', '--adr=:1', ':2'], /--adr is no option; did you mean --addr\?\n.*":2" is no option; options begin with --\n$/],
   [['serve', '8082'], /"8082" is no option; options begin with --/],
   [['serve', '--addr'], /--addr wants a value/],
   [['serve', '--addr', 'nowhere'], /"nowhere" is no address: write host:port/],
