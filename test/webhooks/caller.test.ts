@@ -160,7 +160,7 @@ test('silence past the read timeout is told once, and the answer still counts', 
 })
 
 test('a call ends at the total timeout: of silence, of an endless trickle, and where nobody takes the connection', async (t) => {
-  const { caller, slots } = openCaller(t, { webhookReadTimeout: 50, webhookTotalTimeout: 200 })
+  const { caller, slots } = openCaller(t, { webhookReadTimeout: 50, webhookTotalTimeout: 1_000 })
   const trickle = await serve(t, (_, response) => {
     const timer = setInterval(() => response.write('x'), 10)
     response.on('close', () => clearInterval(timer))
@@ -321,16 +321,23 @@ test('who was late before it was sent elsewhere gives way there to one who waits
 })
 
 test('a large body that somebody stops taking is over after the total timeout, whatever its size allows', async (t) => {
-  const { caller } = openCaller(t, { webhookReadTimeout: 50, webhookTotalTimeout: 150 })
+  const clock = createManualClock()
+  const { caller } = openCaller(t, { webhookReadTimeout: 50, webhookTotalTimeout: 150 }, { clock })
   const url = await serveRaw(t, (socket) => socket.pause())
+  let pieces = 0
   const large = {
     size: 2 ** 33, hold() {}, letGo() {},
     async *read() {
-      for (;;) yield Buffer.alloc(262_144)
+      for (;; pieces++) yield Buffer.alloc(262_144)
     },
   }
   let late = 0
-  assert.match(text(await caller.call(to(url, { large }), () => late++)), /no answer within/)
+  const called = caller.call(to(url, { large }), () => late++)
+  await until(() => pieces > 0, 'that some of it is taken')
+  clock.advance(80)
+  assert.equal(late, 1)
+  clock.advance(400)
+  assert.match(text(await called), /no answer within/)
   assert.equal(late, 1)
 })
 
